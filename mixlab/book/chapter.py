@@ -1,0 +1,130 @@
+"""The helpers a chapter calls: a quiet, repeatable start, sizes by budget, and verdicts that travel."""
+
+import logging
+import math
+import os
+import warnings
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+BUDGETS = ("cpu", "gpu", "paper")
+OUTSIDE = "OUTSIDE"  # what `mixlab book build` looks for in a chapter's output
+
+
+def setup() -> None:
+    """Make a notebook repeatable and quiet: one thread, short floats, png figures, no deprecation notices.
+
+    Trained numbers move by a point between one thread and two, so a chapter runs on one. Figures are png at 80
+    dots per inch (svg carries a date stamp that no two runs share) in seaborn's colour-blind-safe palette.
+
+    Example:
+        >>> import torch
+        >>> from mixlab.book import setup
+        >>> setup()
+        >>> torch.get_num_threads()
+        1
+    """
+    import matplotlib
+    import seaborn
+    import torch
+
+    torch.set_num_threads(1)
+    torch.set_printoptions(precision=3, sci_mode=False)
+    for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+        warnings.filterwarnings("ignore", category=category)
+    warnings.filterwarnings("ignore", module=r"lightning.*")
+    logging.getLogger("lightning").setLevel(logging.ERROR)
+    seaborn.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=0.85)
+    matplotlib.rcParams.update({
+        "figure.dpi": 80,
+        "savefig.dpi": 80,
+        "figure.constrained_layout.use": True,
+        "image.cmap": "cividis",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+    })
+
+
+def check(name: str, value: float, low: float = -math.inf, high: float = math.inf) -> None:
+    """Print whether a measured number lies in an interval, and never the number itself when it does.
+
+    A trained number agrees to two digits at best between two machines, a verdict with a fair margin agrees in
+    full; so a chapter prints the interval, and its tests compare that. Outside, the line names the value, which no
+    stored output holds: the chapter's test fails, and `mixlab book build` reports it. In a dry run (see `dry_run`)
+    nothing is judged.
+
+    Args:
+        name: what was measured, in words.
+        value: a finite number, or anything that `float` accepts (a tensor of one element).
+        low: the smallest value that counts as ok, inclusive.
+        high: the largest, inclusive.
+
+    Raises:
+        ValueError: if the interval is empty or NaN. (A NaN as the value is outside.)
+
+    Example:
+        >>> from mixlab.book import check
+        >>> check("mean share of the first image", 0.4983, 0.49, 0.51)
+        mean share of the first image: in [0.49, 0.51]: ok
+        >>> check("gap in test error, points", 3.1, low=1)
+        gap in test error, points: at least 1: ok
+    """
+    if not low <= high:
+        raise ValueError(f"expected an interval with low <= high, received low={low!r}, high={high!r}")
+    if low == -math.inf:
+        interval = f"at most {high:g}"
+    elif high == math.inf:
+        interval = f"at least {low:g}"
+    else:
+        interval = f"in [{low:g}, {high:g}]"
+    value = float(value)
+    if low <= value <= high:
+        verdict = "ok"
+    else:
+        verdict = "not judged in a dry run" if dry_run() else f"{OUTSIDE}, measured {value:.4g}"
+    print(f"{name}: {interval}: {verdict}")
+
+
+def dry_run() -> bool:
+    """Whether this is a dry run (``MIXLAB_DRY_RUN=1``): every path is taken at the smallest size, nothing is judged."""
+    return os.environ.get("MIXLAB_DRY_RUN", "") not in ("", "0")
+
+
+def sizes(
+    budget: str,
+    *,
+    cpu: Mapping[str, Any],
+    gpu: Mapping[str, Any],
+    paper: Mapping[str, Any] | None = None,
+    dry: Mapping[str, Any],
+) -> SimpleNamespace:
+    """The sizes of a chapter's experiments under a budget, as attributes.
+
+    Args:
+        budget: ``"cpu"`` (a minute on one thread), ``"gpu"`` (minutes on a GPU) or ``"paper"`` (the papers' sizes).
+        cpu, gpu, paper: the sizes under each, with equal keys; ``paper`` is ``gpu`` where it is not given.
+        dry: the smallest sizes with which every cell still runs, with the same keys; these are used under any
+            budget while ``MIXLAB_DRY_RUN=1``, so the tests can walk the paths of all three.
+
+    Returns:
+        A namespace with the chosen sizes, ``budget``, and ``device`` (``"cpu"`` under ``"cpu"``, else ``"auto"``).
+
+    Raises:
+        ValueError: if the budget is unknown or the keys differ.
+
+    Example:
+        >>> from mixlab.book import sizes
+        >>> size = sizes("cpu", cpu={"epochs": 3}, gpu={"epochs": 200}, dry={"epochs": 1})
+        >>> size.epochs, size.device
+        (3, 'cpu')
+    """
+    tables = {"cpu": cpu, "gpu": gpu, "paper": gpu if paper is None else paper}
+    if budget not in tables:
+        raise ValueError(f"expected a budget among {', '.join(BUDGETS)}, received {budget!r}")
+    for name, table in {**tables, "dry": dry}.items():
+        if set(table) != set(cpu):
+            raise ValueError(f"expected the sizes {sorted(cpu)} under {name!r} as under 'cpu', received {sorted(table)}")
+    chosen = dry if dry_run() else tables[budget]
+    return SimpleNamespace(**chosen, budget=budget, device="cpu" if budget == "cpu" else "auto")
