@@ -1,0 +1,115 @@
+"""The two records of this room: a `Split` is rows of pictures with labels, a `Dataset` is three of them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Dataset", "Split"]
+
+
+def _expect(value: Tensor | None, what: str, dtype: torch.dtype, shape: tuple[int | None, ...]) -> None:
+    """Raise ValueError unless ``value`` is a tensor of ``dtype`` and ``shape`` (None: any length)."""
+    if not isinstance(value, Tensor):
+        raise ValueError(f"expected {what} as a tensor, received {type(value).__name__}")
+    fits = value.dim() == len(shape) and all(want in (None, got) for want, got in zip(shape, value.shape))
+    if value.dtype != dtype or not fits:
+        wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+        raise ValueError(
+            f"expected {what} as {dtype} of shape {wanted}, received {value.dtype} of shape {tuple(value.shape)}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows of pictures with their labels, all in memory.
+
+    Attributes:
+        images: (N, C, H, W) uint8, 0..255.
+        labels: (N,) int64, the index of the class.
+        masks: (N, H, W) uint8 or None: 1 where the object is seen, 0 elsewhere.
+        boxes: (N, 4) int64 or None: ``x0, y0, x1, y1`` in pixels, the last two one past the end, so that
+            ``image[:, y0:y1, x0:x1]`` is the box.
+
+    Raises:
+        ValueError: where a dtype or a shape is another one.
+
+    Example:
+        >>> split = Split(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 1]))
+        >>> len(split), split.subset(torch.tensor([2, 0])).labels.tolist()
+        (3, [1, 0])
+    """
+
+    images: Tensor
+    labels: Tensor
+    masks: Tensor | None = None
+    boxes: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        _expect(self.images, "images", torch.uint8, (None, None, None, None))
+        rows, _, height, width = self.images.shape
+        _expect(self.labels, "labels", torch.int64, (rows,))
+        if self.masks is not None:
+            _expect(self.masks, "masks", torch.uint8, (rows, height, width))
+        if self.boxes is not None:
+            _expect(self.boxes, "boxes", torch.int64, (rows, 4))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: Tensor) -> "Split":
+        """Take the rows ``indices`` (int64, or a boolean mask of length N), in that order, as a new `Split`."""
+        take = lambda part: None if part is None else part[indices]  # noqa: E731
+        return Split(self.images[indices], self.labels[indices], take(self.masks), take(self.boxes))
+
+    def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Compute the mean and the standard deviation of every channel, in units where white is 1.
+
+        They are taken over all pixels of all rows (the population's, divisor N·H·W) and exact: whole numbers are
+        counted, then summed in float64.
+
+        Raises:
+            ValueError: where there is no row.
+
+        Example:
+            >>> Split(torch.tensor([[[[0, 255]]]], dtype=torch.uint8), torch.tensor([0])).moments()
+            ((0.5,), (0.5,))
+        """
+        if not len(self):
+            raise ValueError("expected at least one row to take the moments of, received none")
+        levels = torch.arange(256, dtype=torch.float64) / 255
+        means, deviations = [], []
+        for channel in self.images.unbind(1):
+            share = torch.bincount(channel.flatten(), minlength=256).double().cpu() / channel.numel()
+            mean = (share * levels).sum()
+            means.append(mean.item())
+            deviations.append((share * (levels - mean).square()).sum().sqrt().item())
+        return tuple(means), tuple(deviations)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A named set, split for honest use: fit on ``train``, choose on ``validation``, report ``test`` once.
+
+    Attributes:
+        name: the name that `load` knows it by.
+        train: rows to fit.
+        validation: rows to choose settings by, drawn from the original training rows; none where 0 was asked for.
+        test: rows to report, never touched by a seed or a limit.
+        classes: the name of every class, in the order of the labels.
+        mean: of every channel over ``train`` (after validation rows and limit were taken away), white is 1.
+        std: standard deviation of every channel over the same rows.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.classes)
