@@ -1,0 +1,217 @@
+r"""The record every mixing method produces.
+
+.. math::
+
+    \hat x_b = \sum_k M_{b,k} \odot x_{s(b,k)} + n_b, \qquad \hat y_b = \sum_k w_{b,k}\, y_{s(b,k)},
+    \qquad \mathrm{share}_{b,k} = \overline{M_{b,k}}
+
+A method is a distribution over the sources s and the masks M; a :class:`Mix` is one sample of it.
+"""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft
+
+__all__ = ["Mix"]
+
+
+@dataclass(frozen=True, eq=False)
+class Mix:
+    """What to mix with what, where, and what the result is called. It can be replayed on anything with the same rows.
+
+    Args:
+        sources: ``(B, K)`` int64, the batch row that fills each slot; 0 <= sources < B.
+        form: the masks M in their cheapest exact form: :class:`~mixlab.masks.Constant`, :class:`~mixlab.masks.NestedBoxes`,
+            :class:`~mixlab.masks.PastedBoxes`, :class:`~mixlab.masks.Owners` or :class:`~mixlab.masks.Soft`.
+        weights: ``(B, K)`` float32, the label weight of each slot. Left out, it is the share of pixels that the
+            masks really give to the slot.
+        fill: what is seen where no slot is: a number, or a tensor that broadcasts to the images.
+
+    Attributes:
+        shares: ``(B, K)`` float32, the mean of each mask: the part of the picture that is the slot's.
+
+    Raises:
+        ValueError: where shapes or dtypes do not fit together.
+
+    Example:
+        >>> images = torch.tensor([[[[0.0, 0.0]]], [[[1.0, 1.0]]]])
+        >>> mix = Mix(torch.tensor([[0, 1], [1, 0]]), NestedBoxes(torch.tensor([[[0, 1, 1, 2]]] * 2), (1, 2)))
+        >>> mix.apply(images).flatten(1)
+        tensor([[0., 1.],
+                [1., 0.]])
+        >>> mix.targets(torch.tensor([3, 1]), num_classes=4)
+        tensor([[0.0000, 0.5000, 0.0000, 0.5000],
+                [0.0000, 0.5000, 0.0000, 0.5000]])
+    """
+
+    sources: Tensor
+    form: Constant | NestedBoxes | PastedBoxes | Owners | Soft
+    weights: Tensor = None
+    fill: Tensor | float = 0.0
+    shares: Tensor = field(init=False)
+
+    def __post_init__(self):
+        if self.sources.ndim != 2 or self.sources.dtype != torch.int64:
+            raise ValueError(
+                f"expected sources of shape (B, K) and dtype int64, received {tuple(self.sources.shape)} {self.sources.dtype}"
+            )
+        shares = self.form.shares(self.k)
+        weights = shares if self.weights is None else self.weights
+        for name, value in (("shares", shares), ("weights", weights)):
+            if value.shape != self.sources.shape:
+                raise ValueError(f"expected {name} of shape {tuple(self.sources.shape)}, received {tuple(value.shape)}")
+            object.__setattr__(self, name, value.to(torch.float32))
+
+    @classmethod
+    def identity(cls, batch: int) -> "Mix":
+        """The mix that leaves every row alone: K = 1.
+
+        Example:
+            >>> Mix.identity(2).apply(torch.tensor([[5.0], [7.0]]))
+            tensor([[5.],
+                    [7.]])
+        """
+        return cls(torch.arange(batch)[:, None], Constant(torch.ones(batch, 1)))
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __repr__(self) -> str:
+        return f"Mix(B={len(self)}, K={self.k}, {type(self.form).__name__}, {self.sources.device})"
+
+    @property
+    def k(self) -> int:
+        """Number of slots K."""
+        return self.sources.shape[1]
+
+    @cached_property
+    def anchored(self) -> bool:
+        """Whether slot 0 of every row is the row itself, so that it need not be gathered."""
+        return torch.equal(self.sources[:, 0], torch.arange(len(self), device=self.sources.device))
+
+    @property
+    def owners(self) -> Tensor:
+        """``(B, H, W)`` uint8: the slot that each pixel comes from; K where it comes from none.
+
+        Raises:
+            AttributeError: for blended masks, in which a pixel has several sources.
+        """
+        return self.form.owners(self.k)
+
+    def masks(self, size: tuple[int, int] | None = None) -> Tensor:
+        """``(B, K, H, W)`` float32 masks M, for pictures and tests.
+
+        Args:
+            size: height and width; needed where the masks fit any size, and by default the size they are made for.
+        """
+        size = size or self.form.size
+        if size is None:
+            raise ValueError("expected a size (height, width), because constant masks have none of their own")
+        return self.form.dense(self.k, tuple(size))
+
+    def apply(self, images: Tensor, fill: Tensor | float | None = None) -> Tensor:
+        """Mix anything that has the batch's rows: images, segmentation masks, second views, features.
+
+        Args:
+            images: ``(B, C, H, W)``, or any ``(B, ...)`` for constant masks and any ``(B, ..., H, W)`` for the others.
+                Any dtype where every pixel has one owner, floating point where pixels are blended.
+            fill: what to show where no slot is, instead of the mix's own fill.
+
+        Returns:
+            A new tensor with the shape, dtype, device and memory format of ``images``; differentiable in them.
+
+        Raises:
+            ValueError: for another number of rows, another size, integer images where pixels are blended, or images
+                on another device.
+        """
+        if images.ndim < 2 or len(images) != len(self):
+            raise ValueError(f"expected a batch of shape ({len(self)}, ...), received {tuple(images.shape)}")
+        if images.device != self.sources.device:
+            raise ValueError(f"expected images on {self.sources.device}, where the mix is, received {images.device}")
+
+        def pick(slot: int) -> Tensor:
+            if slot == 0 and self.anchored:
+                return images
+            return images.index_select(0, self.sources[:, slot])
+
+        fill = torch.as_tensor(self.fill if fill is None else fill, device=images.device)
+        return self.form.apply(images, self.sources, pick, fill)
+
+    def targets(self, labels: Tensor, num_classes: int | None = None) -> Tensor:
+        """Mix labels with the weights: the only place where targets are made.
+
+        Args:
+            labels: ``(B,)`` class indices of any integer dtype, or ``(B, C)`` probabilities.
+            num_classes: C, needed for class indices.
+
+        Returns:
+            ``(B, C)`` float32; rows sum to 1.
+
+        Raises:
+            ValueError: for floating-point labels of one axis, indices outside 0..C-1 (checked on the CPU; on an
+                accelerator the check would stall every step, and sets are checked when they are loaded), a missing
+                number of classes, or another number of rows.
+        """
+        if labels.ndim not in (1, 2) or len(labels) != len(self):
+            raise ValueError(
+                f"expected labels of shape ({len(self)},) or ({len(self)}, C), received {tuple(labels.shape)}"
+            )
+        if labels.ndim == 2:
+            if not labels.is_floating_point() or num_classes not in (None, labels.shape[1]):
+                raise ValueError(
+                    f"expected floating-point probabilities of shape ({len(self)}, {num_classes or 'C'}), received "
+                    f"{tuple(labels.shape)} {labels.dtype}"
+                )
+            return (self.weights[:, :, None] * labels.to(torch.float32)[self.sources]).sum(1)
+        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+            raise ValueError(f"expected integer class labels or (B, C) probabilities, received shape (B,) {labels.dtype}")
+        if num_classes is None:
+            raise ValueError("expected num_classes, because class indices do not tell how many classes there are")
+        labels = labels.long()
+        if labels.device.type == "cpu" and len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
+            raise ValueError(
+                f"expected labels in 0..{num_classes - 1}, received values from {int(labels.min())} to {int(labels.max())}"
+            )
+        targets = torch.zeros(len(self), num_classes, dtype=torch.float32, device=labels.device)
+        return targets.scatter_add_(1, labels[self.sources], self.weights)
+
+    def resize(self, size: tuple[int, int]) -> "Mix":
+        """The same mix for images of another height and width, with the shares it has there.
+
+        Label weights that were the shares follow them; declared ones stay.
+        """
+        declared = None if torch.equal(self.weights, self.shares) else self.weights
+        return replace(self, form=self.form.resize(self.k, tuple(size)), weights=declared)
+
+    def select(self, selected: Tensor) -> "Mix":
+        """This mix in the rows where ``selected`` (a ``(B,)`` bool tensor); the other rows stay themselves."""
+        selected = selected.to(self.sources.device)
+        own = torch.arange(len(self), device=self.sources.device)[:, None]
+        first = torch.zeros_like(self.weights)
+        first[:, 0] = 1
+        return replace(
+            self,
+            sources=torch.where(selected[:, None], self.sources, own),
+            form=self.form.select(selected),
+            weights=torch.where(selected[:, None], self.weights, first),
+        )
+
+    def to(self, device: torch.device | str) -> "Mix":
+        """The same mix on another device."""
+        if torch.device(device) == self.sources.device:
+            return self
+        fill = self.fill.to(device) if isinstance(self.fill, Tensor) else self.fill
+        moved = replace(
+            self,
+            sources=self.sources.to(device),
+            form=self.form.to(device),
+            weights=self.weights.to(device),
+            fill=fill,
+        )
+        # Known from here on: asking the accelerator would make the CPU wait for it.
+        moved.__dict__["anchored"] = self.anchored
+        return moved

@@ -1,0 +1,30 @@
+"""Mixers: one file a family, each with its method card."""
+
+from mixlab.mixers.base import Mixer, PartnerMixer
+from mixlab.mixers.compose import OneOf, PerSample, Sometimes
+from mixlab.mixers.dropout import Cutout, GridMask
+from mixlab.mixers.linear import SMOTE, DMixup, Identity, Mixup
+from mixlab.mixers.manifold import ManifoldMixup
+from mixlab.mixers.regional import CutMix, DCutMix, PastedCutMix, UnclippedCutMix
+from mixlab.mixers.registry import MIXERS, build_mixer
+
+__all__ = [
+    "MIXERS",
+    "SMOTE",
+    "CutMix",
+    "Cutout",
+    "DCutMix",
+    "DMixup",
+    "GridMask",
+    "Identity",
+    "ManifoldMixup",
+    "Mixer",
+    "Mixup",
+    "OneOf",
+    "PartnerMixer",
+    "PastedCutMix",
+    "PerSample",
+    "Sometimes",
+    "UnclippedCutMix",
+    "build_mixer",
+]

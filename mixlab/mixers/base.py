@@ -1,0 +1,139 @@
+"""What every mixer does: draw a :class:`~mixlab.Mix`, and apply it to a batch."""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate, get_worker_info
+
+from mixlab import priors, rng
+from mixlab.mix import Mix
+
+__all__ = ["Mixer", "PartnerMixer", "check_alpha", "check_k", "draw_shares", "image_size"]
+
+
+@dataclass(frozen=True)
+class Mixer:
+    """A distribution over mixes. Subclasses say how one is drawn, in ``_draw``.
+
+    A mixer is immutable and callable: ``mixer(images, labels)`` gives mixed images and soft targets, as
+    ``torchvision.transforms.v2`` expects of a stage; :meth:`collate` is a ``collate_fn``.
+
+    Without an explicit generator a mixer uses one of its own, which follows from ``seed``, the process rank and the
+    data-loader worker. Two workers and two epochs draw differently, and a program that seeds its data loader
+    (``DataLoader(generator=...)`` or ``torch.manual_seed``) repeats exactly. That generator is left behind when a
+    mixer is pickled.
+
+    Args:
+        num_classes: number of classes, needed by ``mixer(images, labels)`` where labels are class indices.
+        seed: start of the mixer's own generator.
+    """
+
+    num_classes: int | None = field(default=None, kw_only=True)
+    seed: int = field(default=0, kw_only=True)
+
+    def draw(self, images: Tensor, labels: Tensor | None = None, *, generator: torch.Generator | None = None) -> Mix:
+        """Draw one mix for a batch: all randomness is here.
+
+        Args:
+            images: ``(B, C, H, W)``; methods without regions take any ``(B, ...)``. Only SMOTE looks at the values.
+            labels: ``(B,)`` class indices; only SMOTE needs them.
+            generator: source of randomness. Numbers are drawn on its device, and the mix is moved to the images'.
+
+        Raises:
+            ValueError: for an empty batch or a shape that the method cannot mix.
+        """
+        if images.ndim < 2 or len(images) == 0:
+            raise ValueError(f"expected a batch (B, ...) with B >= 1, received shape {tuple(images.shape)}")
+        return self._draw(images, labels, generator or self._own_generator()).to(images.device)
+
+    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+        raise TypeError(f"{type(self).__name__} does not say how a mix is drawn; use one of its subclasses")
+
+    def __call__(self, *batch) -> tuple[Tensor, Tensor]:
+        """Mix a batch, given as ``(images, labels)`` or as two arguments.
+
+        Returns:
+            Mixed images, as ``images`` in shape and dtype, and ``(B, C)`` float32 targets.
+        """
+        images, labels = batch[0] if len(batch) == 1 else batch
+        mix = self.draw(images, labels)
+        return mix.apply(images), mix.targets(labels, self.num_classes if labels.ndim == 1 else None)
+
+    def collate(self, samples: list) -> tuple[Tensor, Tensor]:
+        """Stack samples and mix them: pass ``mixer.collate`` to a DataLoader as ``collate_fn``."""
+        return self(*default_collate(samples))
+
+    def _own_generator(self) -> torch.Generator:
+        worker = get_worker_info()
+        # A worker's seed changes with every epoch and worker; a forked worker must not go on with its parent's stream.
+        origin = None if worker is None else worker.seed
+        state = self.__dict__.get("_state")
+        if state is None or state[0] != origin:
+            parallel = torch.distributed.is_available() and torch.distributed.is_initialized()
+            rank = torch.distributed.get_rank() if parallel else 0
+            own = rng.generator(self.seed, rank, "main" if origin is None else origin)
+            state = self.__dict__["_state"] = (origin, own)
+        return state[1]
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in self.__dict__.items() if name != "_state"}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+
+
+_PARTNERS = {"distinct": priors.partners, "permutation": priors.permutations}
+
+
+@dataclass(frozen=True)
+class PartnerMixer(Mixer):
+    """A mixer whose rows take other rows of the batch as partners.
+
+    Args:
+        pairing: ``"distinct"`` draws K different rows, itself first (:func:`mixlab.priors.partners`);
+            ``"permutation"`` is the papers' law, in which an image may meet itself
+            (:func:`mixlab.priors.permutations`).
+    """
+
+    pairing: str = field(default="distinct", kw_only=True)
+
+    def __post_init__(self):
+        if self.pairing not in _PARTNERS:
+            raise ValueError(f"expected a pairing of {sorted(_PARTNERS)}, received {self.pairing!r}")
+
+    def _partners(self, batch: int, k: int, generator: torch.Generator) -> Tensor:
+        return _PARTNERS[self.pairing](batch, k, generator=generator)
+
+
+def check_alpha(alpha: float) -> None:
+    """Raise ValueError unless ``alpha`` is a finite number >= 0."""
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not math.isfinite(alpha) or alpha < 0:
+        raise ValueError(f"expected a finite concentration alpha >= 0, received {alpha!r}")
+
+
+def check_k(k: int) -> None:
+    """Raise ValueError unless ``k`` is an integer number of sources that an owner map can hold."""
+    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= 254:
+        raise ValueError(f"expected an integer number of sources k in 1..254, received {k!r}")
+
+
+def draw_shares(alpha: float, n: int, k: int, generator: torch.Generator) -> Tensor:
+    """``(n, k)`` float64 symmetric Dirichlet shares; alpha = 0 is the ERM limit (1, 0, ..., 0)."""
+    if alpha > 0:
+        return priors.dirichlet(alpha, n, k=k, generator=generator)
+    shares = torch.zeros(n, k, dtype=torch.float64, device=generator.device)
+    shares[:, 0] = 1
+    return shares
+
+
+def image_size(images: Tensor) -> tuple[int, int]:
+    """Height and width of a batch of images.
+
+    Raises:
+        ValueError: where there are no two spatial axes.
+    """
+    if images.ndim < 4:
+        raise ValueError(f"expected images of shape (B, C, H, W), received {tuple(images.shape)}")
+    return tuple(images.shape[-2:])

@@ -1,0 +1,106 @@
+"""Mixers made of mixers: sometimes, for some rows, or one of several."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mixlab.mix import Mix
+from mixlab.mixers.base import Mixer
+
+__all__ = ["OneOf", "PerSample", "Sometimes"]
+
+
+def _check_probability(p: float) -> None:
+    if not 0 <= p <= 1:
+        raise ValueError(f"expected a probability in [0, 1], received {p!r}")
+
+
+@dataclass(frozen=True)
+class Sometimes(Mixer):
+    """Mix a whole batch with probability p, and leave it alone otherwise: the papers' recipes.
+
+    Args:
+        mixer: what to do.
+        p: how often, in [0, 1].
+
+    Raises:
+        ValueError: for a p outside [0, 1].
+
+    Example:
+        >>> from mixlab.mixers import CutMix
+        >>> Sometimes(CutMix(), 0.0).draw(torch.rand(4, 3, 8, 8)).k
+        1
+    """
+
+    mixer: Mixer
+    p: float
+
+    def __post_init__(self):
+        _check_probability(self.p)
+
+    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+        mixed = torch.rand((), dtype=torch.float64, generator=generator, device=generator.device) < self.p
+        return self.mixer._draw(images, labels, generator) if mixed else Mix.identity(len(images))
+
+
+@dataclass(frozen=True)
+class PerSample(Mixer):
+    """Mix every row with probability p; the other rows are their own source, byte for byte.
+
+    Args:
+        mixer: what to do.
+        p: how often, in [0, 1].
+
+    Raises:
+        ValueError: for a p outside [0, 1].
+
+    Example:
+        >>> from mixlab.mixers import CutMix
+        >>> images = torch.rand(4, 3, 8, 8)
+        >>> torch.equal(PerSample(CutMix(), 0.0).draw(images).apply(images), images)
+        True
+    """
+
+    mixer: Mixer
+    p: float
+
+    def __post_init__(self):
+        _check_probability(self.p)
+
+    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+        coin = torch.rand(len(images), dtype=torch.float64, generator=generator, device=generator.device)
+        return self.mixer._draw(images, labels, generator).select(coin < self.p)
+
+
+@dataclass(frozen=True)
+class OneOf(Mixer):
+    """Choose one mixer for every batch.
+
+    Args:
+        mixers: what to choose from.
+        probabilities: one for each, summing to 1; uniform by default.
+
+    Raises:
+        ValueError: for no mixers, or probabilities that do not fit them.
+
+    Example:
+        >>> from mixlab.mixers import CutMix, Mixup
+        >>> OneOf([Mixup(0.8), CutMix(1.0)], [0.0, 1.0]).draw(torch.rand(2, 3, 8, 8)).form.size
+        (8, 8)
+    """
+
+    mixers: Sequence[Mixer]
+    probabilities: Sequence[float] | None = None
+
+    def __post_init__(self):
+        count = len(self.mixers)
+        p = torch.tensor(self.probabilities or [1 / max(count, 1)] * count, dtype=torch.float64)
+        if count == 0 or p.shape != (count,) or not bool((p >= 0).all()) or abs(float(p.sum()) - 1) > 1e-6:
+            raise ValueError(f"expected {count or 'some'} probabilities that sum to 1, received {self.probabilities!r}")
+
+    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+        p = torch.tensor(self.probabilities or [1.0] * len(self.mixers), dtype=torch.float64, device=generator.device)
+        choice = torch.multinomial(p, 1, generator=generator)
+        return self.mixers[int(choice)]._draw(images, labels, generator)

@@ -1,0 +1,107 @@
+r"""Mixing inside the network: any mix, applied to a hidden layer.
+
+**Method card.** Manifold Mixup (Verma et al., 2019) draws a layer for every batch and blends its output; with CutMix
+inside it is Feature CutMix (Yun et al., 2019, Table 3). K = 2 or more.
+
+- *How to use*: ``logits, mix = ManifoldMixup(Mixup(2.0), ("", "stage1", "stage2"))(model, images, labels)``, then
+  ``mix.targets(labels, num_classes)``.
+- *Settings*: the input and the first two stages; α = 2 for PreAct ResNet-18 (Verma et al.).
+- *Implementation*: the mix is drawn for the layer's output, so that regions and labels are exact at its resolution.
+- *Limits*: a layer must give one tensor with the batch first, and must not be hidden inside a compiled graph.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mixlab.mix import Mix
+from mixlab.mixers.base import Mixer
+
+__all__ = ["ManifoldMixup"]
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The network itself, inside the wrappers of compilers, devices and processes."""
+    for name in ("_orig_mod", "module"):
+        inner = getattr(model, name, None)
+        if isinstance(inner, nn.Module):
+            return _unwrapped(inner)
+    return model
+
+
+@dataclass(frozen=True)
+class ManifoldMixup:
+    """Mix the output of a random layer.
+
+    Args:
+        mixer: what to do there: any mixer.
+        layers: names of submodules to choose from, uniformly and for every batch; ``""`` is the input.
+
+    Raises:
+        ValueError: without layers, or, when called, for a layer that the network does not have.
+
+    Source: Verma et al. (2019), section 2; Yun et al. (2019), section 4.1 for Feature CutMix.
+
+    Example:
+        >>> from mixlab.mixers import Mixup
+        >>> model = nn.Sequential(nn.Identity(), nn.Flatten())
+        >>> logits, mix = ManifoldMixup(Mixup(1.0), ("0",))(model, torch.eye(2), torch.tensor([0, 1]))
+        >>> torch.allclose(logits, mix.targets(torch.tensor([0, 1]), 2))
+        True
+    """
+
+    mixer: Mixer
+    layers: Sequence[str]
+
+    def __post_init__(self):
+        if isinstance(self.layers, str) or not len(self.layers):
+            raise ValueError(f"expected a sequence of layer names, received {self.layers!r}")
+
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Mix]:
+        """Run the network with one layer mixed.
+
+        Args:
+            model: any network, wrapped or not.
+            images: ``(B, C, H, W)``.
+            labels: ``(B,)``, for mixers that look at them.
+            generator: source of randomness for the layer and the mix.
+
+        Returns:
+            The network's output for the mixed batch, and the mix that gives its targets.
+
+        Raises:
+            ValueError: for a layer that the network does not have.
+            RuntimeError: where the layer did not run, or ran more than once.
+        """
+        generator = generator or self.mixer._own_generator()
+        choice = torch.randint(len(self.layers), (), generator=generator, device=generator.device)
+        name = self.layers[int(choice)]
+        if name == "":
+            mix = self.mixer.draw(images, labels, generator=generator)
+            return model(mix.apply(images)), mix
+        drawn = []
+
+        def mix_output(layer: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+            drawn.append(self.mixer.draw(output.detach(), labels, generator=generator))
+            return drawn[-1].apply(output)
+
+        modules = dict(_unwrapped(model).named_modules())
+        if name not in modules:
+            raise ValueError(f"expected a layer of the network, received {name!r}; there are {sorted(modules)[1:]}")
+        handle = modules[name].register_forward_hook(mix_output)
+        try:
+            logits = model(images)
+        finally:
+            handle.remove()
+        if len(drawn) != 1:
+            raise RuntimeError(f"layer {name!r} ran {len(drawn)} times in a forward pass; it must run once, uncompiled")
+        return logits, drawn[0]

@@ -1,0 +1,252 @@
+r"""The distributions that mixing draws from: shares, sticks and partners.
+
+Everything takes a :class:`torch.Generator` and is vectorised over the rows of a batch.
+
+Small concentrations are the hard part. Papers use α down to 0.01, where a gamma draw underflows: :math:`G \sim
+\mathrm{Gamma}(\alpha)` is about :math:`e^{-1/\alpha}`, and PyTorch clamps it, so that two of three shares tie (at α =
+0.001 its Dirichlet is wrong by a factor of fifty between 0.01 and 0.99). Here log-gamma variates are drawn by the
+identity :math:`\log G_\alpha = \log G_{\alpha+1} + \tfrac1\alpha \log U` (Marsaglia and Tsang, 2000, section 6) and
+normalised by a softmax, in float64: nothing ever leaves log space before it is of order one.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "beta",
+    "conditional_dirichlet",
+    "dirichlet",
+    "partners",
+    "permutations",
+    "shares_from_sticks",
+    "sticks_from_shares",
+]
+
+
+def _concentration(alpha: float | Sequence[float] | Tensor, k: int | None) -> Tensor:
+    """``alpha`` as a float64 vector of length ``k``, every entry positive and finite."""
+    vector = torch.as_tensor(alpha, dtype=torch.float64)
+    if vector.ndim == 0 and k is not None:
+        vector = vector.expand(k)
+    if vector.ndim != 1 or (k is not None and len(vector) != k):
+        raise ValueError(f"expected a number or a vector of {k or 'K'} concentrations, received shape {tuple(vector.shape)}")
+    if not bool((vector > 0).all() and vector.isfinite().all()):
+        raise ValueError(f"expected positive, finite concentrations, received {vector.tolist()}")
+    return vector
+
+
+def _log_gamma_variates(alpha: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
+    """``(n, K)`` logarithms of independent Gamma(alpha_k, 1) draws, exact down to alpha = 1e-300."""
+    device = generator.device if generator is not None else torch.device("cpu")
+    concentration = alpha.to(device).expand(n, -1)
+    # torch.distributions draws through the same function but gives no way to pass a generator.
+    boosted = torch._standard_gamma(concentration + 1, generator=generator)
+    # 1 - U lies in (0, 1]: its logarithm is finite.
+    uniform = 1 - torch.rand(n, alpha.numel(), dtype=torch.float64, device=device, generator=generator)
+    return boosted.log() + uniform.log() / concentration
+
+
+def dirichlet(
+    alpha: float | Sequence[float] | Tensor,
+    n: int,
+    *,
+    k: int | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""Draw ``n`` share vectors :math:`\varphi \sim \mathrm{Dir}(\alpha_1, \dots, \alpha_K)`.
+
+    Args:
+        alpha: concentrations, each positive: a vector of length K, or one number for all together with ``k``.
+        n: number of draws.
+        k: number of components; needed where ``alpha`` is one number.
+        generator: source of randomness; the draw happens on its device. ``None`` is torch's global generator.
+
+    Returns:
+        ``(n, K)`` float64; rows are non-negative and sum to 1.
+
+    Raises:
+        ValueError: for a concentration that is not positive and finite, or a length other than ``k``.
+
+    Source: K-image paper, section 2.2 (:math:`\varphi \sim \mathrm{Dir}(\alpha)`).
+
+    Example:
+        >>> phi = dirichlet(0.2, 4, k=5, generator=torch.Generator().manual_seed(0))
+        >>> phi.shape, bool(torch.allclose(phi.sum(1), torch.ones(4, dtype=phi.dtype)))
+        (torch.Size([4, 5]), True)
+    """
+    return _log_gamma_variates(_concentration(alpha, k), n, generator).softmax(dim=1)
+
+
+def beta(a: float, b: float, n: int, *, generator: torch.Generator | None = None) -> Tensor:
+    r"""Draw ``n`` values :math:`\lambda \sim \mathrm{Beta}(a, b)`: the first share of a two-part Dirichlet.
+
+    Args:
+        a: first concentration, positive.
+        b: second concentration, positive.
+        n: number of draws.
+        generator: source of randomness; the draw happens on its device.
+
+    Returns:
+        ``(n,)`` float64 in [0, 1].
+
+    Raises:
+        ValueError: for a concentration that is not positive and finite.
+
+    Example:
+        >>> lam = beta(1.0, 1.0, 1000, generator=torch.Generator().manual_seed(0))
+        >>> bool((lam.mean() - 0.5).abs() < 0.05)
+        True
+    """
+    return dirichlet([a, b], n, generator=generator)[:, 0]
+
+
+def conditional_dirichlet(
+    alpha: float | Sequence[float] | Tensor,
+    index: int,
+    share: Tensor,
+    *,
+    k: int | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""Draw :math:`\varphi` given that one component has a known share, exactly.
+
+    The Dirichlet distribution is neutral: given :math:`\varphi_i`, the others are
+    :math:`\varphi_{-i} = (1 - \varphi_i)\,\mathrm{Dir}(\alpha_{-i})`. (The K-image paper, section 3.1, prints
+    :math:`D(\alpha \setminus \alpha_i)` without the factor :math:`1 - \varphi_i`; its rows would not sum to 1.)
+
+    Args:
+        alpha: concentrations of all K components, as in :func:`dirichlet`.
+        index: which component is known, ``0 <= index < K``.
+        share: ``(n,)`` its shares, each in [0, 1].
+        k: number of components, where ``alpha`` is one number.
+        generator: source of randomness.
+
+    Returns:
+        ``(n, K)`` float64; column ``index`` is ``share``, rows sum to 1.
+
+    Raises:
+        ValueError: for a bad concentration, fewer than two components, an index or a share out of range.
+
+    Example:
+        >>> phi = conditional_dirichlet(1.0, 0, torch.tensor([0.25]), k=3, generator=torch.Generator().manual_seed(0))
+        >>> round(phi[0, 0].item(), 6), round(phi[0, 1:].sum().item(), 6)
+        (0.25, 0.75)
+    """
+    alpha = _concentration(alpha, k)
+    if len(alpha) < 2 or not 0 <= index < len(alpha):
+        raise ValueError(f"expected an index below K >= 2, received index {index} and K = {len(alpha)}")
+    share = torch.as_tensor(share, dtype=torch.float64)
+    if share.ndim != 1 or not bool(((share >= 0) & (share <= 1)).all()):
+        raise ValueError(f"expected a vector of shares in [0, 1], received shape {tuple(share.shape)}")
+    others = torch.cat([alpha[:index], alpha[index + 1 :]])
+    rest = dirichlet(others, len(share), generator=generator)
+    share = share.to(rest.device)
+    rest = rest * (1 - share[:, None])
+    return torch.cat([rest[:, :index], share[:, None], rest[:, index:]], dim=1)
+
+
+def sticks_from_shares(shares: Tensor) -> Tensor:
+    r"""Turn shares :math:`\varphi` into stick fractions :math:`v`: what is broken off of what is left.
+
+    .. math:: v_1 = \varphi_1, \qquad v_k = \varphi_k \Big/ \prod_{j<k} (1 - v_j) = \varphi_k \Big/ \sum_{j \ge k} \varphi_j
+
+    The second form is the one computed: it neither divides by a vanished product nor subtracts nearly equal numbers.
+    Where nothing is left, :math:`v_k = 1`.
+
+    Args:
+        shares: ``(..., K)`` floating point, non-negative, summing to 1 over the last axis.
+
+    Returns:
+        ``(..., K)`` fractions in [0, 1] in the dtype of ``shares``; the last one is 1.
+
+    Source: K-image paper, eq. 4.
+
+    Example:
+        >>> sticks_from_shares(torch.tensor([0.5, 0.25, 0.25]))
+        tensor([0.5000, 0.5000, 1.0000])
+    """
+    left = shares.flip(-1).cumsum(-1).flip(-1)
+    return torch.where(left > 0, shares / left, torch.ones_like(shares)).clamp(max=1)
+
+
+def shares_from_sticks(sticks: Tensor) -> Tensor:
+    r"""Turn stick fractions :math:`v` into shares: :math:`\varphi_k = v_k \prod_{j<k} (1 - v_j)`.
+
+    Inverse of :func:`sticks_from_shares` where the last fraction is 1.
+
+    Args:
+        sticks: ``(..., K)`` fractions in [0, 1].
+
+    Returns:
+        ``(..., K)`` shares in the dtype of ``sticks``.
+
+    Source: K-image paper, eq. 4 solved for the shares.
+
+    Example:
+        >>> shares_from_sticks(torch.tensor([0.5, 0.5, 1.0]))
+        tensor([0.5000, 0.2500, 0.2500])
+    """
+    left = (1 - sticks).cumprod(-1)
+    left = torch.cat([torch.ones_like(left[..., :1]), left[..., :-1]], dim=-1)
+    return sticks * left
+
+
+def partners(batch: int, k: int, *, generator: torch.Generator | None = None) -> Tensor:
+    """Draw K distinct rows for every row of a batch, itself first.
+
+    The rows are laid on a random circle; slot k of every row is its neighbour at a random distance. So every
+    ordered choice of K - 1 other rows is equally likely for a row, and every row is used exactly once in every slot.
+    Rows repeat only where there are fewer than K of them; a batch of one is its own partner.
+
+    Args:
+        batch: number of rows B >= 1.
+        k: number of sources K >= 1.
+        generator: source of randomness; the draw happens on its device.
+
+    Returns:
+        ``(B, K)`` int64; column 0 is ``arange(B)``.
+
+    Example:
+        >>> partners(1, 3)
+        tensor([[0, 0, 0]])
+        >>> rows = partners(5, 3, generator=torch.Generator().manual_seed(0))
+        >>> [len(set(row)) for row in rows.tolist()]
+        [3, 3, 3, 3, 3]
+    """
+    device = generator.device if generator is not None else torch.device("cpu")
+
+    def permutation(n: int) -> Tensor:
+        return torch.randperm(n, generator=generator, device=device)
+
+    circle = permutation(batch)
+    place = torch.empty_like(circle)
+    place[circle] = torch.arange(batch, device=device)
+    distances = [torch.zeros(1, dtype=torch.int64, device=device), permutation(batch - 1) + 1]
+    distances += [permutation(batch) for _ in range(math.ceil(k / batch) - 1)]
+    distance = torch.cat(distances)[:k]
+    return circle[(place[:, None] + distance) % batch]
+
+
+def permutations(batch: int, k: int, *, generator: torch.Generator | None = None) -> Tensor:
+    """Draw the papers' partners: one independent permutation of the batch for every slot but the first.
+
+    An image may meet itself or appear twice in a row; a row meets itself in a given slot with probability 1 / B.
+
+    Args:
+        batch: number of rows B >= 1.
+        k: number of sources K >= 1.
+        generator: source of randomness; the draw happens on its device.
+
+    Returns:
+        ``(B, K)`` int64; column 0 is ``arange(B)``.
+
+    Example:
+        >>> permutations(3, 2, generator=torch.Generator().manual_seed(0))[:, 1].sort().values
+        tensor([0, 1, 2])
+    """
+    device = generator.device if generator is not None else torch.device("cpu")
+    drawn = [torch.randperm(batch, generator=generator, device=device) for _ in range(k - 1)]
+    return torch.stack([torch.arange(batch, device=device), *drawn], dim=1)
