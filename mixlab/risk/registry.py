@@ -1,0 +1,55 @@
+"""Risks by name, from plain data: how a record or a command line says what was minimised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from mixlab.risk.empirical import EmpiricalRisk
+from mixlab.risk.manifold import ManifoldRisk
+from mixlab.risk.vicinal import VicinalRisk
+
+
+def build_risk(spec: Mapping) -> nn.Module:
+    """The risk that a specification names.
+
+    Args:
+        spec: `{"name": "empirical", "label_smoothing": 0.1}`, `{"name": "vicinal", "mixer": {...}}` or
+            `{"name": "manifold", "mixer": {...}, "layers": [...]}`; mixers as `mixlab.mixers.registry.build_mixer`
+            takes them, composed by nesting.
+
+    Raises:
+        ValueError: if the name is unknown or an option is missing or superfluous.
+
+    Example:
+        >>> build_risk({"name": "empirical", "label_smoothing": 0.1})
+        EmpiricalRisk(label_smoothing=0.1)
+    """
+    options = dict(spec)
+    name = options.pop("name", None)
+    if name not in BUILDERS:
+        raise ValueError(f"expected a risk of {', '.join(BUILDERS)}, got {name!r}")
+    try:
+        return BUILDERS[name](**options)
+    except TypeError as error:
+        raise ValueError(f"risk {name!r} does not take {options}: {error}") from error
+
+
+def _vicinal(mixer: Mapping) -> VicinalRisk:
+    return VicinalRisk(_mixer(mixer))
+
+
+def _manifold(mixer: Mapping, layers: list[str]) -> ManifoldRisk:
+    from mixlab.mixers import ManifoldMixup
+
+    return ManifoldRisk(ManifoldMixup(_mixer(mixer), layers=list(layers)))
+
+
+def _mixer(spec: Mapping):
+    from mixlab.mixers.registry import build_mixer
+
+    return build_mixer(**spec)
+
+
+BUILDERS = {"empirical": EmpiricalRisk, "vicinal": _vicinal, "manifold": _manifold}

@@ -1,0 +1,94 @@
+"""Checkpoints that a kill at any moment cannot tear.
+
+A state is written to a file of its own beside the last one, flushed to the disk, and only then takes its name; the
+one before stays as `previous.ckpt`. If the last one cannot be read (a failing disk, a copy cut short) the previous
+one is used, with a warning; if neither can, one error says so. Files hold tensors and plain data only and are read
+with `weights_only=True`: no pickle is executed.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+NEW, LAST, PREVIOUS = "new.ckpt", "last.ckpt", "previous.ckpt"
+
+
+def write_atomically(path: Path, write: Callable) -> None:
+    """Put a file in place whole or not at all.
+
+    Args:
+        path: the file; its folder is made.
+        write: called with an open binary file.
+
+    Raises:
+        OSError: if the disk refuses; whatever was at `path` is still there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.tmp")
+    try:
+        with scratch.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+class Checkpoints:
+    """The checkpoints of one run, in one folder.
+
+    Args:
+        folder: made when the first state is saved.
+        config: what makes two runs the same run, as plain data.
+    """
+
+    def __init__(self, folder: str | Path, config: dict):
+        self.folder = Path(folder)
+        self.config = config
+
+    def save(self, state: dict) -> None:
+        """Keep `state`; the one before it stays until this one is safely on the disk, and beyond.
+
+        Raises:
+            OSError: if the disk refuses; the states before are untouched.
+        """
+        new, last = self.folder / NEW, self.folder / LAST
+        write_atomically(new, lambda file: torch.save({"config": self.config, "state": state}, file))
+        if last.exists():
+            os.replace(last, self.folder / PREVIOUS)
+        os.replace(new, last)
+
+    def load(self) -> dict | None:
+        """The latest state that can be read, or None in an empty folder.
+
+        Raises:
+            ValueError: if the state belongs to a run of another config, or no checkpoint there can be read.
+        """
+        paths = [self.folder / name for name in (NEW, LAST, PREVIOUS) if (self.folder / name).exists()]
+        for path in paths:
+            try:
+                saved = torch.load(path, map_location="cpu", weights_only=True)
+                config, state = saved["config"], saved["state"]
+            except (RuntimeError, OSError, EOFError, KeyError, TypeError, pickle.UnpicklingError):
+                warnings.warn(f"checkpoint {path} cannot be read and is passed over", stacklevel=2)
+                continue
+            self._check(config)
+            return state
+        if paths:
+            raise ValueError(f"no checkpoint in {self.folder} can be read; remove the folder to start again")
+        return None
+
+    def _check(self, config: dict) -> None:
+        """Refuse to go on with another run's state, and say where they differ."""
+        names = [name for name in {**config, **self.config} if config.get(name) != self.config.get(name)]
+        if names:
+            name = names[0]
+            raise ValueError(f"{self.folder} holds the checkpoint of another run: its {name} is {config.get(name)}, "
+                             f"this run's is {self.config.get(name)}")

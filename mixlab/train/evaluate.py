@@ -1,0 +1,93 @@
+"""What a network makes of images it is not trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mixlab.data.augment import normalise
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Error and loss over a set of images.
+
+    Args:
+        error: wrong predictions, in percent.
+        loss: mean cross-entropy, in nats.
+        count: images.
+    """
+
+    error: float
+    loss: float
+    count: int
+
+
+def predict(model: nn.Module, split, *, mean, std, batch_size: int = 500) -> Tensor:
+    """Logits of every image, in order, with the model in evaluation mode.
+
+    Args:
+        model: maps images (B, C, H, W) to logits (B, classes).
+        split: `images` (N, C, H, W) uint8 in 0..255.
+        mean, std: per channel, of images scaled to [0, 1].
+        batch_size: images at a time; memory, not the answer, depends on it.
+
+    Returns:
+        (N, classes) float32 on the model's device. The model's mode is what it was before.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> split = SimpleNamespace(images=torch.full((3, 1, 2, 2), 255, dtype=torch.uint8))
+        >>> predict(nn.Flatten(), split, mean=(0.5,), std=(0.25,))[0]
+        tensor([2., 2., 2., 2.])
+    """
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            logits = [model(_input(images.to(device), mean, std)).float() for images in split.images.split(batch_size)]
+    finally:
+        model.train(training)
+    return torch.cat(logits)
+
+
+def _input(images: Tensor, mean, std) -> Tensor:
+    """Images as a network is given them: normalised, channels last."""
+    return normalise(images, mean, std).contiguous(memory_format=torch.channels_last)
+
+
+def totals(logits: Tensor, labels: Tensor) -> Tensor:
+    """(wrong predictions, summed loss, images) as float64, to be added over shards."""
+    wide, labels = logits.double(), labels.to(logits.device)
+    wrong = (wide.argmax(1) != labels).sum()
+    loss = nn.functional.cross_entropy(wide, labels, reduction="sum")
+    return torch.stack([wrong.double(), loss, wide.new_tensor(len(labels))])
+
+
+def metrics(sums: Tensor) -> Metrics:
+    """The metrics that `totals` add up to."""
+    wrong, loss, count = sums.tolist()
+    return Metrics(error=100 * wrong / count, loss=loss / count, count=int(count))
+
+
+def evaluate(model: nn.Module, split, *, mean, std, batch_size: int = 500) -> Metrics:
+    """Error and loss of `model` on `split`; see `predict` for the arguments.
+
+    Sums are kept in float64, so the answer does not depend on the batch size beyond what one forward pass rounds.
+
+    Raises:
+        ValueError: if the split is empty.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> images = torch.tensor([255, 0], dtype=torch.uint8).view(1, 2, 1, 1).repeat(4, 1, 1, 1)
+        >>> split = SimpleNamespace(images=images, labels=torch.tensor([0, 0, 0, 1]))
+        >>> evaluate(nn.Flatten(), split, mean=(0.0, 0.0), std=(1.0, 1.0)).error
+        25.0
+    """
+    if len(split.labels) == 0:
+        raise ValueError("expected at least one image to evaluate on, got none")
+    return metrics(totals(predict(model, split, mean=mean, std=std, batch_size=batch_size), split.labels))

@@ -1,0 +1,118 @@
+"""How long, how fast and on what batches a network is trained, as plain frozen data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+
+REPORTS = ("last", "best")
+
+
+@dataclass(frozen=True)
+class MultiStep:
+    """The learning rate is multiplied by `gamma` at each milestone (in epochs).
+
+    Example:
+        >>> schedule = MultiStep((100, 150), 0.1)
+        >>> [round(schedule.factor(epoch, 200), 3) for epoch in (0, 99.9, 100, 150)]
+        [1.0, 1.0, 0.1, 0.01]
+    """
+
+    milestones: tuple[int, ...]
+    gamma: float = 0.1
+
+    def factor(self, position: float, epochs: int) -> float:
+        """What the learning rate is multiplied by at `position` (in epochs, fractional) of `epochs`."""
+        return self.gamma ** sum(position >= milestone for milestone in self.milestones)
+
+    def stretched(self, ratio: float) -> MultiStep:
+        """The same shape over a run that is `ratio` times as long."""
+        return replace(self, milestones=tuple(round(milestone * ratio) for milestone in self.milestones))
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from 1 to 0, followed step by step (Loshchilov and Hutter 2017, eq. 5, without restarts).
+
+    Args:
+        warmup: epochs over which the factor first rises linearly from 0.
+
+    Example:
+        >>> [round(Cosine().factor(epoch, 10), 3) for epoch in (0, 5, 10)]
+        [1.0, 0.5, 0.0]
+    """
+
+    warmup: float = 0.0
+
+    def factor(self, position: float, epochs: int) -> float:
+        """What the learning rate is multiplied by at `position` (in epochs, fractional) of `epochs`."""
+        if position < self.warmup:
+            return position / self.warmup
+        return 0.5 * (1 + math.cos(math.pi * (position - self.warmup) / (epochs - self.warmup)))
+
+    def stretched(self, ratio: float) -> Cosine:
+        """The same shape over a run that is `ratio` times as long."""
+        return replace(self, warmup=self.warmup * ratio)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Stochastic gradient descent with every choice written down; nothing is inherited silently.
+
+    Args:
+        name: what tables call it.
+        epochs: passes over the training images.
+        batch_size: images a step, over all processes together.
+        lr: learning rate at the start.
+        schedule: `MultiStep` or `Cosine`.
+        momentum, nesterov: of SGD.
+        weight_decay: L2 penalty on every parameter, normalisation included, as in the papers' code.
+        augment: what the `Loader` does to training images.
+        report: "last" or "best", the epoch whose test error the source prints. Under "best" the test error is
+            measured after every epoch, to be comparable; nothing is ever chosen by it.
+        source: where the values come from.
+
+    Raises:
+        ValueError: for a value outside its range.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int
+    lr: float
+    schedule: MultiStep | Cosine
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+    augment: str
+    report: str
+    source: str
+
+    def __post_init__(self):
+        if self.epochs < 1 or self.batch_size < 1:
+            raise ValueError(f"expected epochs and batch_size of at least 1, got {self.epochs} and {self.batch_size}")
+        if not (self.lr > 0 and 0 <= self.momentum < 1 and self.weight_decay >= 0):
+            raise ValueError(f"expected lr > 0, momentum in [0, 1) and weight_decay >= 0, "
+                             f"got {self.lr}, {self.momentum} and {self.weight_decay}")
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("expected momentum > 0 with nesterov, got 0")
+        if self.report not in REPORTS:
+            raise ValueError(f"expected report of {', '.join(REPORTS)}, got {self.report!r}")
+
+    def learning_rate(self, position: float) -> float:
+        """Learning rate at `position`, in epochs (3.5 is halfway through the fourth)."""
+        return self.lr * self.schedule.factor(position, self.epochs)
+
+    def over(self, epochs: int) -> Recipe:
+        """The same recipe over another number of epochs, its schedule stretched in proportion.
+
+        Example:
+            >>> from mixlab.train import recipes
+            >>> recipes["mixup-cifar10"].over(20).schedule.milestones
+            (10, 15)
+        """
+        return replace(self, epochs=epochs, schedule=self.schedule.stretched(epochs / self.epochs))
+
+    def as_dict(self) -> dict:
+        """Plain data for a record or a checkpoint, the kind of schedule included."""
+        return asdict(self) | {"schedule": {"name": type(self.schedule).__name__, **asdict(self.schedule)}}

@@ -1,0 +1,181 @@
+"""What comes out of a run, and the record that keeps it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+SCHEMA = {
+    "what": {"experiment": str, "row": str, "budget": str, "seed": int, "config": dict},
+    "result": {
+        "metric": str, "value": float, "last": dict, "best": (dict, None), "best_test_error": (float, None),
+        "curves": dict, "measures": dict,
+    },
+    "origin": {
+        "commit": (str, None), "versions": dict, "device": str, "threads": int, "seconds": float,
+        "peak_memory_mib": float,
+    },
+}
+METRIC = "test error of the last epoch, %"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to.
+
+    Args:
+        last: `epoch`, `test_error`, `test_loss` of the last epoch; with a validation split also `validation_error`
+            and `validation_loss`. Errors in percent, losses in nats.
+        best: the same for the epoch of the lowest validation error (the first of equals); None without a
+            validation split.
+        best_test_error: lowest test error over the epochs, as many papers print it: chosen on the test set, so it is
+            good for a comparison with those papers and for nothing else. None unless the recipe reports "best".
+        curves: one list per quantity, an entry per epoch.
+        losses: training loss of every step, on the global batch.
+        seconds: wall time over all sessions of the run.
+        origin: where it ran, see `origin`.
+    """
+
+    last: dict
+    best: dict | None
+    best_test_error: float | None
+    curves: dict[str, list]
+    losses: list[float] = field(repr=False)
+    seconds: float
+    origin: dict = field(repr=False)
+
+    def record(self, *, experiment: str, row: str, budget: str, seed: int, config: Mapping,
+               measures: Mapping | None = None) -> dict:
+        """The run as a JSON-ready record: what ran, what came out, where it came from.
+
+        Args:
+            experiment, row, budget: where the run belongs in the book.
+            seed: its seed.
+            config: all that is needed to run it again.
+            measures: what else was measured on the trained network, by name.
+        """
+        return {
+            "what": {"experiment": experiment, "row": row, "budget": budget, "seed": seed, "config": dict(config)},
+            "result": {
+                "metric": METRIC, "value": self.last["test_error"], "last": self.last, "best": self.best,
+                "best_test_error": self.best_test_error, "curves": self.curves, "measures": dict(measures or {}),
+            },
+            "origin": {**self.origin, "seconds": self.seconds},
+        }
+
+
+def validate(record: object) -> dict:
+    """The record itself, if it has the shape that the book reads (`SCHEMA`).
+
+    Raises:
+        ValueError: naming the entry that is missing, superfluous or of the wrong type.
+
+    Example:
+        >>> validate({"what": {}})
+        Traceback (most recent call last):
+        ...
+        ValueError: a record needs what, result, origin; got what
+    """
+    _expect_keys("a record", record, SCHEMA)
+    for part, entries in SCHEMA.items():
+        _expect_keys(f"record entry {part!r}", record[part], entries)
+        for name, kinds in entries.items():
+            if not _fits(record[part][name], kinds if isinstance(kinds, tuple) else (kinds,)):
+                raise ValueError(f"record entry {part}.{name} is {record[part][name]!r}, expected {kinds}")
+    return record
+
+
+def read_record(path: str | Path) -> dict:
+    """Read and validate one record.
+
+    Raises:
+        ValueError: if the file is no JSON or no record.
+        OSError: if it cannot be read.
+    """
+    try:
+        return validate(json.loads(Path(path).read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def write_record(path: str | Path, record: dict) -> None:
+    """Put a valid record in place whole or not at all.
+
+    Raises:
+        ValueError: if the record does not validate; nothing is written.
+        OSError: if the disk refuses.
+    """
+    from mixlab.train.checkpoint import write_atomically
+
+    text = json.dumps(validate(record), indent=1, allow_nan=False) + "\n"
+    write_atomically(Path(path), lambda file: file.write(text.encode()))
+
+
+def origin(device: torch.device) -> dict:
+    """Commit, versions, device, threads and peak memory (MiB) of this process, as a record keeps them."""
+    return {
+        "commit": _commit(),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in
+                     ("mixlab", "torch", "torchvision")}},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "threads": torch.get_num_threads(),
+        "peak_memory_mib": _peak_memory(device),
+    }
+
+
+def _fits(value: object, kinds: tuple) -> bool:
+    if value is None or isinstance(value, bool):
+        return value is None and None in kinds
+    return isinstance(value, tuple((int, float) if kind is float else kind for kind in kinds if kind is not None))
+
+
+def _expect_keys(what: str, value: object, names: Mapping) -> None:
+    if not isinstance(value, dict) or set(value) != set(names):
+        got = ", ".join(map(str, value)) if isinstance(value, dict) else type(value).__name__
+        raise ValueError(f"{what} needs {', '.join(names)}; got {got}")
+
+
+def _commit() -> str | None:
+    """Revision of the checkout that mixlab is imported from; None where it is installed without one."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        run = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True)
+    except OSError:
+        return None
+    return run.stdout.strip() or None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    """Model name of the processor; the architecture where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _peak_memory(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows keeps no such account
+        return 0.0
+    unit = 2**20 if platform.system() == "Darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
