@@ -16,8 +16,9 @@ def build_risk(spec: Mapping) -> nn.Module:
 
     Args:
         spec: `{"name": "empirical", "label_smoothing": 0.1}`, `{"name": "vicinal", "mixer": {...}}` or
-            `{"name": "manifold", "mixer": {...}, "layers": [...]}`; mixers as `mixlab.mixers.registry.build_mixer`
-            takes them, composed by nesting.
+            `{"name": "manifold", "mixer": {...}, "layers": [...]}`. A mixer is `{"name": "dcutmix", "k": 5, ...}` as
+            `mixlab.mixers.build_mixer` takes it; "sometimes" and "per-sample" hold a `mixer` and a probability `p`,
+            "one-of" holds `mixers` and `probabilities`.
 
     Raises:
         ValueError: if the name is unknown or an option is missing or superfluous.
@@ -32,8 +33,8 @@ def build_risk(spec: Mapping) -> nn.Module:
         raise ValueError(f"expected a risk of {', '.join(BUILDERS)}, got {name!r}")
     try:
         return BUILDERS[name](**options)
-    except TypeError as error:
-        raise ValueError(f"risk {name!r} does not take {options}: {error}") from error
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"risk {name!r} cannot be built from {options}: {error}") from error
 
 
 def _vicinal(mixer: Mapping) -> VicinalRisk:
@@ -47,9 +48,15 @@ def _manifold(mixer: Mapping, layers: list[str]) -> ManifoldRisk:
 
 
 def _mixer(spec: Mapping):
-    from mixlab.mixers.registry import build_mixer
+    from mixlab.mixers import OneOf, PerSample, Sometimes, build_mixer
 
-    return build_mixer(**spec)
+    options = dict(spec)
+    name = options.pop("name", None)
+    if name in ("sometimes", "per-sample"):
+        return {"sometimes": Sometimes, "per-sample": PerSample}[name](_mixer(options["mixer"]), options["p"])
+    if name == "one-of":
+        return OneOf([_mixer(each) for each in options["mixers"]], options.get("probabilities"))
+    return build_mixer(name, **options)
 
 
 BUILDERS = {"empirical": EmpiricalRisk, "vicinal": _vicinal, "manifold": _manifold}

@@ -1,0 +1,53 @@
+"""The command `mixlab`: one file per sub-command, which imports what it needs when it is called.
+
+A sub-command whose requirements are not installed is still listed and says in one line what it lacks; the others work.
+Bad input ends in one line on standard error and exit status 2.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import typer
+
+COMMANDS = ("train", "reproduce", "data", "book", "bench", "info")
+# What a user or the machine can be told in one line; anything else is a mistake of ours and keeps its traceback.
+TOLD = (ValueError, ArithmeticError, OSError, ImportError)
+
+app = typer.Typer(
+    name="mixlab", no_args_is_help=True, pretty_exceptions_enable=False,
+    help="Image mixing: train, reproduce the book's experiments, look after data, run the book.",
+)
+
+
+def _mount(name: str) -> None:
+    """Add one sub-command, or a stand-in that says why it is not there."""
+    try:
+        sub = importlib.import_module(f"mixlab.cli.{name}").app
+    except ImportError as error:
+        reason = f"mixlab {name} cannot run here: {error}"
+        sub = typer.Typer(help="Not available: a requirement is not installed.", invoke_without_command=True)
+
+        @sub.callback(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+        def unavailable() -> None:
+            raise ImportError(reason)
+
+    if len(sub.registered_commands) == 1 and not sub.registered_callback and not sub.registered_groups:
+        command = sub.registered_commands[0]
+        app.command(name, help=command.help)(command.callback)
+    else:
+        app.add_typer(sub, name=name)
+
+
+for _name in COMMANDS:
+    _mount(_name)
+
+
+def main() -> None:
+    """Run the command; end with status 2 and one line where the input or the machine does not fit."""
+    try:
+        app()
+    except TOLD as error:
+        print(f"mixlab: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)

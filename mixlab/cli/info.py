@@ -1,0 +1,54 @@
+"""`mixlab info`: what is installed, what it runs on, and which data are there."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer()
+PACKAGES = ("mixlab", "torch", "torchvision", "lightning", "numpy", "pandas", "matplotlib")
+
+
+@app.command()
+def info() -> None:
+    """Versions, device, and the data sets that are present."""
+    import platform
+
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None)
+    table.add_row("python", platform.python_version())
+    for name in PACKAGES:
+        table.add_row(name, _version(name))
+    table.add_row("device", _device())
+    table.add_row("threads", str(torch.get_num_threads()))
+    for name, value in _data():
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def _version(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _data() -> list[tuple[str, str]]:
+    """Where data are looked for, and which sets are found there."""
+    from mixlab.data.registry import SOURCES, data_root, state
+
+    root = data_root()
+    present = [name for name, source in SOURCES.items() if state(source, root)]
+    return [("data root", str(root)), ("data sets", ", ".join(present) or "none")]

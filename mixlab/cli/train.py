@@ -1,0 +1,94 @@
+"""`mixlab train`: one run, from names to a trained network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mixlab.reproduce.plan import Run
+    from mixlab.train import Result
+
+app = typer.Typer()
+MANIFOLD_LAYERS = ["", "stage1", "stage2"]
+
+
+@app.command()
+def train(
+    data: Annotated[str, typer.Option(help="Name of a data set; `mixlab data list` shows them.")],
+    model: Annotated[str, typer.Option(help="Name of a network, e.g. preact-resnet18.")],
+    mixer: Annotated[str, typer.Option(help="Name of a mixer, e.g. dcutmix; `none` is ERM.")] = "none",
+    k: Annotated[int | None, typer.Option(help="Images per mix.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Concentration of the Beta or Dirichlet.")] = None,
+    probability: Annotated[float | None, typer.Option(help="Part of the batches that is mixed.")] = None,
+    manifold: Annotated[bool, typer.Option("--manifold", help="Mix hidden layers too.")] = False,
+    budget: Annotated[str, typer.Option(help="cpu, gpu or paper: recipe, width, limit, precision.")] = "cpu",
+    recipe: Annotated[str | None, typer.Option(help="Name of a recipe, instead of the budget's.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Length; the schedule is stretched.")] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Channels of the first stage.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Training images.")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Dropout rate of the network.")] = None,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder for checkpoints, curves and the record.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    every: Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str | None, typer.Option(help="32-true or bf16-mixed.")] = None,
+    compile: Annotated[bool | None, typer.Option(help="Compile the network.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch.")] = 1,
+    log: Annotated[str, typer.Option(help="csv or tensorboard.")] = "csv",
+) -> None:
+    """Train a network and print its test error."""
+    from mixlab.reproduce.execute import train as carry_out
+    from mixlab.reproduce.plan import Run
+    from mixlab.train import write_record
+    from mixlab.train.recipes import budget as known_budget
+
+    if resume and out is None:
+        raise ValueError("expected --out with --resume, got none")
+    if out is not None and out.exists() and any(out.iterdir()) and not resume:
+        raise ValueError(f"{out} is not empty: pass --resume to continue the run in it, or choose another folder")
+    limits = known_budget(budget)
+    run = Run(
+        name=f"{mixer}-s{seed}", row=mixer, data=data, model=model, risk=_risk(mixer, k, alpha, probability, manifold),
+        recipe=recipe or limits.recipe, seed=seed, epochs=epochs, limit=limit or limits.limit,
+        width=width or (limits.width if model.startswith("preact") else None),
+        options={} if dropout is None else {"dropout": dropout}, device=device,
+        precision=precision or limits.precision, compile=limits.compile if compile is None else compile,
+    )
+    _, _, result = carry_out(run, out, processes=processes, every=every, log=log, progress=True)
+    if out is not None:
+        record = result.record(experiment="train", row=run.row, budget=budget, seed=seed, config=run.as_dict())
+        write_record(out / "record.json", record)
+    _show(run, result)
+
+
+def _risk(mixer: str, k: int | None, alpha: float | None, probability: float | None, manifold: bool) -> dict:
+    """What the options say is minimised."""
+    if mixer == "none":
+        return {"name": "empirical"}
+    spec = {"name": mixer} | {name: value for name, value in (("k", k), ("alpha", alpha)) if value is not None}
+    if probability is not None:
+        spec = {"name": "sometimes", "p": probability, "mixer": spec}
+    return {"name": "manifold", "mixer": spec, "layers": MANIFOLD_LAYERS} if manifold else {
+        "name": "vicinal", "mixer": spec}
+
+
+def _show(run: Run, result: Result) -> None:
+    """A short table: last epoch, best epoch by validation."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{run.model} on {run.data}, {run.row}, seed {run.seed}")
+    for name in ("", "epoch", "test error %", "test loss", "validation error %"):
+        table.add_column(name)
+    for name, values in (("last epoch", result.last), ("best epoch (validation)", result.best)):
+        if values:
+            table.add_row(name, str(values["epoch"]), *(
+                f"{values[key]:.{digits}f}" if key in values else "" for key, digits in
+                (("test_error", 2), ("test_loss", 3), ("validation_error", 2))))
+    console = Console()
+    console.print(table)
+    console.print(f"{result.seconds:.0f} s on {result.origin['device']}")

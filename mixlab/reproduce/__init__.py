@@ -1,0 +1,22 @@
+"""From a table of the book to runs, and from runs to records.
+
+An experiment is a file in `mixlab/reproduce/experiments/` with one function `runs(budget)` that yields `Run`s; the
+file's name, with hyphens, is the experiment's name. To add one, write such a file:
+
+    def runs(budget: str) -> Iterator[Run]:
+        for seed in range(3):
+            yield Run(f"erm-s{seed}", "ERM", data="digits", model="lenet", risk={"name": "empirical"},
+                      recipe="demo", seed=seed)
+
+and then `mixlab reproduce my-experiment --jobs 2` trains what has no record yet, and `load("my-experiment")` reads the
+records. A run is plain data; what else is to be measured on its trained network is named by `Run.measure`, which lives
+in the same file. Records go to `book/results/<experiment>/<run>.json` and are committed; checkpoints and logs go to
+`runs/` and are not.
+"""
+
+from mixlab.reproduce.corruption import corrupt_labels
+from mixlab.reproduce.plan import Experiment, Run, get, names
+from mixlab.reproduce.runner import missing, run
+from mixlab.reproduce.table import load
+
+__all__ = ["Experiment", "Run", "corrupt_labels", "get", "load", "missing", "names", "run"]

@@ -1,0 +1,84 @@
+"""From a run as plain data to its record."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from mixlab.data import Dataset, load
+from mixlab.reproduce.corruption import corrupt_labels
+from mixlab.reproduce.plan import Run
+from mixlab.risk import build_risk
+from mixlab.rng import generator
+from mixlab.train import Recipe, Result, fit
+from mixlab.train.recipes import by_name
+
+
+def dataset_of(run: Run) -> Dataset:
+    """The data of a run. Only training labels are corrupted; validation and test stay as they are."""
+    data = load(run.data, validation=run.validation, seed=run.seed, limit=run.limit)
+    if run.corrupt == 0:
+        return data
+    draws = generator(run.seed, "corrupt")
+    labels = corrupt_labels(data.train.labels, run.corrupt, len(data.classes), generator=draws)
+    return replace(data, train=replace(data.train, labels=labels))
+
+
+def model_of(run: Run, data: Dataset) -> nn.Module:
+    """The untrained network of a run; its weights depend on the seed and on nothing else that is drawn."""
+    from mixlab.models import build
+
+    return build(run.model, num_classes=len(data.classes), in_channels=data.train.images.shape[1], width=run.width,
+                 generator=generator(run.seed, "init"), **run.options)
+
+
+def recipe_of(run: Run) -> Recipe:
+    """The recipe of a run, stretched to its length."""
+    recipe = by_name(run.recipe)
+    return recipe if run.epochs is None else recipe.over(run.epochs)
+
+
+def train(run: Run, folder: str | Path | None = None, **options) -> tuple[nn.Module, Dataset, Result]:
+    """Build what a run names and fit it.
+
+    Args:
+        run: what to do.
+        folder: where checkpoints and curves go; a run found there is continued.
+        options: passed on to `fit`.
+
+    Returns:
+        The trained network, the data and the result.
+
+    Raises:
+        ValueError, OSError: if a name is unknown, an option wrong, or the data are not there; before any training.
+    """
+    risk, recipe = build_risk(run.risk), recipe_of(run)
+    data = dataset_of(run)
+    model = model_of(run, data)
+    result = fit(model, risk, data, recipe, seed=run.seed, device=run.device, precision=run.precision,
+                 compile=run.compile, checkpoint=folder, **options)
+    return model, data, result
+
+
+def execute(run: Run, experiment: str, budget: str, folder: str | Path | None = None, **options) -> dict:
+    """Train a run and give its record; see `train` for the arguments."""
+    model, data, result = train(run, folder, **options)
+    measures = {} if run.measure is None else measure_of(run)(model, data, run)
+    return result.record(experiment=experiment, row=run.row, budget=budget, seed=run.seed, config=run.as_dict(),
+                         measures=measures)
+
+
+def measure_of(run: Run):
+    """The function that `run.measure` names.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    module, _, name = run.measure.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"expected a measure as 'package.module:function', got {run.measure!r}: {error}") from error

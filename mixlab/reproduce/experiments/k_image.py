@@ -1,0 +1,45 @@
+"""Does mixing more than two images help? The confirmatory grid of the chapter on K-image mixing.
+
+K in {2, 3, 5, 9} x {nested sticks, pasted boxes} x alpha in {1, 1/K}; Input and Manifold Mixup with K = 2, 3, 4 at
+alpha = 1; and ERM. At K = 2 nested sticks are one box that never leaves the image, so that row is also CutMix without
+clipping. The seed draws split, initialisation, order and augmentation alike for all rows, so differences pair.
+"""
+
+from collections.abc import Iterator
+
+from mixlab.reproduce.plan import Run
+from mixlab.train.recipes import budget as known_budget
+
+SEEDS = range(3)
+REGIONAL = {"dcutmix": "DCutMix", "pasted-cutmix": "PastedCutMix"}
+DATA = {"cpu": "fashion-mnist", "gpu": "cifar100", "paper": "cifar100"}
+# The input and the outputs of the first two stages, as in Verma et al. (2019), section 5.
+LAYERS = ["", "stage1", "stage2"]
+
+
+def runs(budget: str) -> Iterator[Run]:
+    """The grid, seeds outermost."""
+    limits = known_budget(budget)
+    for seed in SEEDS:
+        for name, row, risk in _settings():
+            yield Run(
+                f"{name}-s{seed}", row, data=DATA[budget], limit=limits.limit, validation=0.05,
+                model="preact-resnet18", width=limits.width, risk=risk, recipe=limits.recipe, seed=seed,
+                device="cpu" if budget == "cpu" else "auto", precision=limits.precision,
+                # A compiled network hides its layers from the hooks that mix them.
+                compile=limits.compile and risk["name"] != "manifold",
+            )
+
+
+def _settings() -> Iterator[tuple[str, str, dict]]:
+    """Name, row and risk of every setting."""
+    yield "erm", "ERM", {"name": "empirical"}
+    for k in (2, 3, 5, 9):
+        for mixer, label in REGIONAL.items():
+            for alpha, tag, text in ((1.0, "a1", "1"), (1 / k, "a1k", f"1/{k}")):
+                risk = {"name": "vicinal", "mixer": {"name": mixer, "k": k, "alpha": alpha}}
+                yield f"{mixer}-k{k}-{tag}", f"{label} K={k} α={text}", risk
+    for k in (2, 3, 4):
+        mixer = {"name": "dmixup", "k": k, "alpha": 1.0}
+        yield f"input-mixup-k{k}", f"Input Mixup K={k}", {"name": "vicinal", "mixer": mixer}
+        yield f"manifold-mixup-k{k}", f"Manifold Mixup K={k}", {"name": "manifold", "mixer": mixer, "layers": LAYERS}

@@ -1,0 +1,110 @@
+"""What an experiment is: named runs, as plain data."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import pkgutil
+from dataclasses import asdict, dataclass, field
+
+from mixlab.train.recipes import budget as known_budget
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run, complete: two runs with equal fields are the same run.
+
+    Args:
+        name: file name of its record, unique in its experiment.
+        row: what the book's tables call the setting; the same for all its seeds.
+        data, limit, validation: see `mixlab.data.load`.
+        model, width, options: see `mixlab.models.build`; `options` are its regularisers.
+        risk: see `mixlab.risk.build_risk`.
+        recipe, epochs: name of the recipe, and its length where it is not the recipe's own.
+        seed: of the split, the initialisation, the order, the augmentation and the mixing, each a stream of its own.
+        corrupt: part of the training labels that is replaced by random ones, see `corrupt_labels`.
+        device, precision, compile: see `mixlab.train.fit`.
+        measure: "package.module:function", called as `function(model, dataset, run) -> dict` on the trained network;
+            what it gives goes into the record's `measures`.
+
+    Example:
+        >>> run = Run("erm-s0", "ERM", data="digits", model="lenet", risk={"name": "empirical"}, recipe="demo", seed=0)
+        >>> Run(**run.as_dict()) == run
+        True
+    """
+
+    name: str
+    row: str
+    data: str
+    model: str
+    risk: dict
+    recipe: str
+    seed: int
+    epochs: int | None = None
+    limit: int | None = None
+    validation: float = 0.1
+    width: int | None = None
+    options: dict = field(default_factory=dict)
+    corrupt: float = 0.0
+    device: str = "auto"
+    precision: str = "32-true"
+    compile: bool = False
+    measure: str | None = None
+
+    def as_dict(self) -> dict:
+        """The fields as JSON keeps them (a tuple becomes a list)."""
+        return json.loads(json.dumps(asdict(self)))
+
+    def digest(self) -> str:
+        """Eight hexadecimal digits that change with any field."""
+        return hashlib.blake2b(json.dumps(self.as_dict(), sort_keys=True).encode(), digest_size=4).hexdigest()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Runs that answer one question of the book.
+
+    Args:
+        name: what the command line calls it.
+        runs: in the order in which they are done; put seeds outermost, so that an interrupted grid is balanced.
+        budget: "cpu", "gpu" or "paper".
+
+    Raises:
+        ValueError: if two runs share a name.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+    budget: str = "cpu"
+
+    def __post_init__(self):
+        names = [run.name for run in self.runs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"expected a name of its own for every run, got {', '.join(twice)} more than once")
+
+    @property
+    def folder(self) -> str:
+        """Where its records lie, below the folder of all records."""
+        return self.name if self.budget == "cpu" else f"{self.name}-{self.budget}"
+
+
+def names() -> list[str]:
+    """Names of the experiments that exist, sorted: one file each in `mixlab.reproduce.experiments`."""
+    from mixlab.reproduce import experiments
+
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(experiments.__path__))
+
+
+def get(name: str, budget: str = "cpu") -> Experiment:
+    """The experiment called `name` at a budget.
+
+    Raises:
+        ValueError: if there is no such experiment or budget.
+    """
+    known_budget(budget)
+    if name not in names():
+        raise ValueError(f"expected an experiment of {', '.join(names())}, got {name!r}")
+    module = importlib.import_module(f"mixlab.reproduce.experiments.{name.replace('-', '_')}")
+    return Experiment(name, tuple(module.runs(budget)), budget)

@@ -1,0 +1,149 @@
+"""Doing the runs of an experiment that have no record yet, several at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from mixlab.reproduce.plan import Experiment, Run, get
+from mixlab.train import read_record
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def results_root() -> Path:
+    """Where records are kept: `book/results` of the checkout, or of the working directory where mixlab is installed."""
+    return (CHECKOUT if (CHECKOUT / "book").is_dir() else Path.cwd()) / "book" / "results"
+
+
+def record_path(experiment: Experiment, run: Run, root: str | Path | None = None) -> Path:
+    """File of a run's record."""
+    return (results_root() if root is None else Path(root)) / experiment.folder / f"{run.name}.json"
+
+
+def missing(experiment: Experiment, root: str | Path | None = None) -> list[Run]:
+    """The runs without a valid record of just this configuration, in order."""
+    return [run for run in experiment.runs if not _done(run, record_path(experiment, run, root))]
+
+
+def run(
+    experiment: str | Experiment,
+    root: str | Path | None = None,
+    jobs: int = 1,
+    *,
+    budget: str = "cpu",
+    work: str | Path | None = None,
+    progress: bool = False,
+) -> dict[str, str]:
+    """Do the missing runs, each in a fresh process with one thread; stop and start again at will.
+
+    A run that was cut short continues from its checkpoint below `work`. A run that fails does not stop the others.
+
+    Args:
+        experiment: an experiment, or the name of one of the book's.
+        root: where records go; `book/results` of the checkout by default.
+        jobs: runs at a time.
+        budget: of an experiment given by name.
+        work: where checkpoints and logs go; `runs` beside `book` by default.
+        progress: show a progress bar where there is a terminal.
+
+    Returns:
+        The runs that failed, each with its error in one line.
+
+    Raises:
+        ValueError: if the name is unknown or `jobs` below 1.
+    """
+    from tqdm import tqdm
+
+    if jobs < 1:
+        raise ValueError(f"expected at least one job, got {jobs}")
+    experiment = get(experiment, budget) if isinstance(experiment, str) else experiment
+    root = results_root() if root is None else Path(root)
+    work = Path(root).parents[1] / "runs" if work is None else Path(work)
+    todo = missing(experiment, root)
+    pool = _Pool(jobs)
+    failures = {}
+    with tqdm(total=len(experiment.runs), initial=len(experiment.runs) - len(todo), unit="run",
+              disable=None if progress else True) as bar:
+        for name, error in pool.map((each, _job(experiment, each, root, work)) for each in todo):
+            bar.update()
+            bar.set_postfix_str(name)
+            if error:
+                failures[name] = error
+    return failures
+
+
+def _job(experiment: Experiment, each: Run, root: Path, work: Path) -> dict:
+    return {
+        "run": each.as_dict(),
+        "experiment": experiment.name,
+        "budget": experiment.budget,
+        "record": str(record_path(experiment, each, root).resolve()),
+        "work": str((work / experiment.folder / f"{each.name}-{each.digest()}").resolve()),
+    }
+
+
+class _Pool:
+    """Worker processes, a few at a time; they end when this process does, or when it is interrupted."""
+
+    def __init__(self, jobs: int):
+        self.jobs = jobs
+        self.alive: set[subprocess.Popen] = set()
+        self.stopped = threading.Event()
+
+    def map(self, jobs):
+        """Yield (name, error or None) as the runs end."""
+        with ThreadPoolExecutor(self.jobs) as threads:
+            futures = [threads.submit(self._work, each, job) for each, job in jobs]
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            finally:
+                self.stopped.set()
+                for process in list(self.alive):
+                    process.kill()
+
+    def _work(self, each: Run, job: dict) -> tuple[str, str | None]:
+        if self.stopped.is_set():
+            return each.name, "stopped"
+        log = Path(job["work"]) / "log.txt"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("w", encoding="utf-8") as output:
+            process = subprocess.Popen([sys.executable, "-m", "mixlab.reproduce.worker"], stdin=subprocess.PIPE,
+                                       stdout=output, stderr=output, env=_environment(), text=True)
+            self.alive.add(process)
+            try:
+                process.stdin.write(json.dumps(job) + "\n")
+                process.stdin.flush()
+                status = process.wait()
+            except BrokenPipeError:
+                status = process.wait()
+            finally:
+                process.stdin.close() if not process.stdin.closed else None
+                self.alive.discard(process)
+        return each.name, _error(status, log)
+
+
+def _environment() -> dict[str, str]:
+    """One thread, and the mixlab that is running here, installed or not."""
+    paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _error(status: int, log: Path) -> str | None:
+    if status == 0:
+        return None
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return f"{lines[-1] if lines else f'ended with status {status}'} (see {log})"
+
+
+def _done(each: Run, path: Path) -> bool:
+    try:
+        return read_record(path)["what"]["config"] == each.as_dict()
+    except (OSError, ValueError):
+        return False

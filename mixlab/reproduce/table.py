@@ -1,0 +1,57 @@
+"""Records as a table: what chapters and the board read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mixlab.reproduce.plan import Experiment, get
+from mixlab.reproduce.runner import missing, record_path
+from mixlab.train import read_record
+
+
+def load(experiment: str | Experiment, root: str | Path | None = None, *, budget: str = "cpu"):
+    """The records of an experiment, one row per run that has been done.
+
+    Args:
+        experiment: an experiment, or the name of one of the book's.
+        root: where the records are; `book/results` of the checkout by default.
+        budget: of an experiment given by name.
+
+    Returns:
+        A pandas DataFrame in the order of the runs: `run`, `row`, `seed`, the run's configuration, `test_error` of
+        the last epoch, `best_epoch` and `best_epoch_test_error` (the epoch of the lowest validation error),
+        `best_test_error` (chosen on the test set, for comparison with papers only), `validation_error`,
+        `train_loss` and `seconds`, one column per measure, and `record` with the whole of it. `attrs["missing"]`
+        lists the names of the runs without a record; a record of another configuration counts as missing.
+
+    Raises:
+        ValueError: if the name is unknown.
+    """
+    import pandas
+
+    experiment = get(experiment, budget) if isinstance(experiment, str) else experiment
+    absent = {run.name for run in missing(experiment, root)}
+    rows = [_row(read_record(record_path(experiment, run, root))) for run in experiment.runs if run.name not in absent]
+    frame = pandas.DataFrame(rows)
+    frame.attrs["missing"] = [run.name for run in experiment.runs if run.name in absent]
+    return frame
+
+
+def _row(record: dict) -> dict:
+    what, result, best = record["what"], record["result"], record["result"]["best"]
+    config = {name: value for name, value in what["config"].items() if name not in ("name", "row", "seed")}
+    return {
+        "run": what["config"]["name"],
+        "row": what["row"],
+        "seed": what["seed"],
+        **config,
+        "test_error": result["last"]["test_error"],
+        "best_epoch": best and best["epoch"],
+        "best_epoch_test_error": best and best["test_error"],
+        "best_test_error": result["best_test_error"],
+        "validation_error": result["last"].get("validation_error"),
+        "train_loss": result["curves"]["train_loss"][-1],
+        "seconds": record["origin"]["seconds"],
+        **result["measures"],
+        "record": record,
+    }
