@@ -1,0 +1,13 @@
+"""Networks of the papers' tables, built by name with initial weights from a generator.
+
+``build`` makes them; a network of this room is a ``Staged`` chain of named stages and a head, which Manifold Mixup
+can reach into. ``noise`` gives dropout and its relatives a generator. One file per architecture.
+"""
+
+from mixlab.models.initialise import initialise
+from mixlab.models.noise import noise
+from mixlab.models.registry import NAMES, build
+from mixlab.models.regularisers import Regularisers
+from mixlab.models.staged import Staged
+
+__all__ = ["NAMES", "Regularisers", "Staged", "build", "initialise", "noise"]
