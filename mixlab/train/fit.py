@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from mixlab.data import Dataset, Loader, Split
+from mixlab.models import noise
 from mixlab.rng import generator
 from mixlab.train.checkpoint import Checkpoints
 from mixlab.train.evaluate import Metrics, metrics, predict, totals
@@ -111,11 +112,6 @@ def _spawned(fabric, model, risk, *arguments) -> tuple[Result, dict, dict]:
     return result, model.state_dict(), risk.state_dict()
 
 
-def noise(model, draws):  # placeholder
-    from contextlib import nullcontext
-    return nullcontext()
-
-
 def _train(fabric, model, risk, dataset, recipe, options) -> Result:
     """The loop, in each process."""
     rank, device, seed = fabric.global_rank, fabric.device, options.seed
@@ -141,10 +137,10 @@ def _train(fabric, model, risk, dataset, recipe, options) -> Result:
                 for group in optimizer.param_groups:
                     group["lr"] = recipe.learning_rate(step / len(loader))
                 images = images.contiguous(memory_format=torch.channels_last)
-                with noise(model, generator(seed, "noise", rank, step, device=device)):
-                    draws = generator(seed, "mix", rank, step, device=device)
+                draws = generator(seed, "mix", rank, step, device=device)
+                with noise(model, generator(seed, "noise", rank, step)):
                     loss = objective(network, (images, labels), generator=draws)
-                    fabric.backward(loss)
+                fabric.backward(loss)
                 optimizer.step()
                 optimizer.zero_grad()
                 state.took(loss)
