@@ -194,6 +194,11 @@ def shares_from_sticks(sticks: Tensor) -> Tensor:
     return sticks * left
 
 
+def _check_sources(batch: int, k: int) -> None:
+    if batch < 1 or k < 1:
+        raise ValueError(f"expected at least one row and one source, received {batch} rows and {k} sources")
+
+
 def partners(batch: int, k: int, *, generator: torch.Generator | None = None) -> Tensor:
     """Draw K distinct rows for every row of a batch, itself first.
 
@@ -209,6 +214,9 @@ def partners(batch: int, k: int, *, generator: torch.Generator | None = None) ->
     Returns:
         ``(B, K)`` int64; column 0 is ``arange(B)``.
 
+    Raises:
+        ValueError: for fewer than one row or one source.
+
     Example:
         >>> partners(1, 3)
         tensor([[0, 0, 0]])
@@ -216,6 +224,7 @@ def partners(batch: int, k: int, *, generator: torch.Generator | None = None) ->
         >>> [len(set(row)) for row in rows.tolist()]
         [3, 3, 3, 3, 3]
     """
+    _check_sources(batch, k)
     device = generator.device if generator is not None else torch.device("cpu")
 
     def permutation(n: int) -> Tensor:
@@ -243,10 +252,14 @@ def permutations(batch: int, k: int, *, generator: torch.Generator | None = None
     Returns:
         ``(B, K)`` int64; column 0 is ``arange(B)``.
 
+    Raises:
+        ValueError: for fewer than one row or one source.
+
     Example:
         >>> permutations(3, 2, generator=torch.Generator().manual_seed(0))[:, 1].sort().values
         tensor([0, 1, 2])
     """
+    _check_sources(batch, k)
     device = generator.device if generator is not None else torch.device("cpu")
     drawn = [torch.randperm(batch, generator=generator, device=device) for _ in range(k - 1)]
     return torch.stack([torch.arange(batch, device=device), *drawn], dim=1)
