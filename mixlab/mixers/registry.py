@@ -1,6 +1,7 @@
 """Mixers by name, for command lines and records."""
 
 from mixlab.mixers.base import Mixer
+from mixlab.mixers.controls import CONTROLS
 from mixlab.mixers.dropout import Cutout, GridMask
 from mixlab.mixers.linear import SMOTE, DMixup, Identity, Mixup
 from mixlab.mixers.regional import CutMix, DCutMix, PastedCutMix, UnclippedCutMix
@@ -23,7 +24,7 @@ MIXERS: dict[str, type[Mixer]] = {
 
 
 def build_mixer(name: str, **options) -> Mixer:
-    """Build a mixer from its name and its arguments.
+    """Build a mixer, or one of the book's controls, from its name and its arguments.
 
     Raises:
         ValueError: for an unknown name, or an argument that the mixer does not have.
@@ -32,9 +33,10 @@ def build_mixer(name: str, **options) -> Mixer:
         >>> build_mixer("dcutmix", k=5, alpha=0.2).k
         5
     """
-    if name not in MIXERS:
-        raise ValueError(f"expected a mixer of {sorted(MIXERS)}, received {name!r}")
-    kind = MIXERS[name]
+    kinds = MIXERS | CONTROLS
+    if name not in kinds:
+        raise ValueError(f"expected a mixer of {sorted(kinds)}, received {name!r}")
+    kind = kinds[name]
     known = set(kind.__dataclass_fields__)
     if not set(options) <= known:
         raise ValueError(f"expected options of {name} among {sorted(known)}, received {sorted(set(options) - known)}")
