@@ -9,6 +9,7 @@ nobody, and shows the fill value.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,9 +24,12 @@ Pick = Callable[[int], Tensor]
 # Same-size integers: numpy knows neither bfloat16 nor the 8-bit floats, and a copy need not know what it copies.
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
-# Copying boxes costs a call for each, gathering pixels costs a look-up for each. Measured on two CPU cores, a call is
-# worth about a thousand look-ups (at 3x32x32 boxes win for one box a row, at 3x224x224 for any number up to 100).
-_ELEMENTS_PER_BOX = 1024
+# Copying boxes costs a call for each, gathering pixels costs a look-up for each. Measured on two CPU cores, calls for
+# one image are worth a few thousand look-ups: at 3x32x32 look-ups win, at 3x224x224 calls do for any sensible K.
+_ELEMENTS_PER_BOX = 4096
+
+# Below this many bytes a second thread costs more to start than it saves.
+_BYTES_PER_THREAD = 2**22
 
 
 def _rows(values: Tensor, like: Tensor) -> Tensor:
@@ -73,12 +77,15 @@ class Constant:
             return pick(0).clone()
         if k == 2:
             # One image-sized allocation: the gathered partner becomes the result.
-            blended, weight = images.index_select(0, sources[:, 1]), _rows(self.coefficients[:, 0], images)
+            blended, weight = pick(1), _rows(self.coefficients[:, 0], images)
             in_place = not (torch.is_grad_enabled() and (images.requires_grad or weight.requires_grad))
             return blended.lerp_(pick(0), weight) if in_place else blended.lerp(pick(0), weight)
         # Half-precision sums of many terms would lose digits, so they are taken in float32.
         wide = torch.promote_types(images.dtype, torch.float32)
-        blended = sum(pick(slot).to(wide) * _rows(self.coefficients[:, slot], images.to(wide)) for slot in range(k))
+        weights = self.coefficients.to(wide).view(len(images), k, *[1] * (images.ndim - 1))
+        blended = pick(0).to(wide) * weights[:, 0]
+        for slot in range(1, k):
+            blended = blended.addcmul(pick(slot).to(wide), weights[:, slot])
         return blended.to(images.dtype)
 
     def dense(self, k: int, size: tuple[int, int]) -> Tensor:
@@ -106,6 +113,53 @@ def _check_size(size: tuple[int, int] | None, images: Tensor) -> None:
         )
 
 
+def _gather(images: Tensor, sources: Tensor, owners: Tensor) -> Tensor:
+    """Every pixel looked up in the row of its owner: one pass, whatever K is."""
+    slots = owners.flatten(1).long().clamp_(max=sources.shape[1] - 1)
+    rows = sources.gather(1, slots).view(owners.shape)
+    # Gathered in the order the images lie in memory, so that channels_last stays channels_last.
+    if images.ndim == 4 and images.is_contiguous(memory_format=torch.channels_last):
+        last = images.permute(0, 2, 3, 1)
+        return last.gather(0, rows.permute(0, 2, 3, 1).expand(last.shape)).permute(0, 3, 1, 2)
+    return images.gather(0, rows.expand(images.shape))
+
+
+def _choose(mask: Tensor, fresh: Tensor, other: Tensor) -> Tensor:
+    """``torch.where(mask, fresh, other)``; may overwrite ``fresh``, which must be a tensor of the caller's own."""
+    if torch.is_grad_enabled() and (fresh.requires_grad or other.requires_grad):
+        return torch.where(mask, fresh, other)
+    # One allocation, and on a CPU half the time: bit operations are vectorised for a broadcast mask, where is not.
+    bits = _BITS[fresh.element_size()]
+    target, other = fresh.view(bits), other.view(bits)
+    target.bitwise_xor_(other).bitwise_and_(mask.to(bits).neg_()).bitwise_xor_(other)
+    return fresh
+
+
+def _paste(images: Tensor, sources: Tensor, boxes: Tensor) -> Tensor:
+    """Every row copied from its first source, and its boxes from the others, while it is in the cache."""
+    mixed = torch.empty_like(images)
+    bits = _BITS[images.element_size()]
+    target, source = mixed.view(bits).numpy(), images.detach().view(bits).numpy()
+    plan = list(zip(sources.tolist(), boxes.tolist()))
+    threads = max(1, min(torch.get_num_threads(), images.nbytes // _BYTES_PER_THREAD, len(plan)))
+
+    def work(first: int) -> None:
+        for row in range(first, len(plan), threads):
+            (below, *above), row_boxes = plan[row]
+            target[row] = source[below]
+            for other, (top, left, bottom, right) in zip(above, row_boxes):
+                if top < bottom and left < right:
+                    target[row, ..., top:bottom, left:right] = source[other, ..., top:bottom, left:right]
+
+    if threads == 1:
+        work(0)
+    else:
+        # Threads of this call alone: a pool that outlived it would hang in the processes that a data loader forks.
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, range(threads)))
+    return mixed
+
+
 class _Hard:
     """What masks with one owner a pixel share; subclasses have ``owners(k)`` and ``size``."""
 
@@ -131,24 +185,17 @@ class _Hard:
         return Owners(owners[:, rows][:, :, columns])
 
     def apply(self, images: Tensor, sources: Tensor, pick: Pick, fill: Tensor) -> Tensor:
-        """Gather every pixel from its owner; see :meth:`mixlab.Mix.apply`."""
+        """Give every pixel to its owner; see :meth:`mixlab.Mix.apply`."""
         _check_size(self.size, images)
         k = sources.shape[1]
-        owners = self.owners(k)
-        between = [1] * (images.ndim - 3)
-        owner_row = sources.gather(1, owners.flatten(1).long().clamp_(max=k - 1))
-        # Gathered in the order the images lie in memory, so that channels_last stays channels_last.
-        if images.ndim == 4 and images.is_contiguous(memory_format=torch.channels_last):
-            last = images.permute(0, 2, 3, 1)
-            mixed = last.gather(0, owner_row.view(*owners.shape, 1).expand(last.shape)).permute(0, 3, 1, 2)
+        owners = self.owners(k).view(len(images), *[1] * (images.ndim - 3), *self.size)
+        if k == 1:
+            mixed = pick(0).clone()
+        elif k == 2 and images.device.type == "cpu":
+            mixed = _choose(owners == 1, pick(1), pick(0))
         else:
-            index = owner_row.view(len(owners), *between, *owners.shape[1:])
-            mixed = images.gather(0, index.expand(images.shape))
-        return self._fill(mixed, owners, k, fill)
-
-    def _fill(self, mixed: Tensor, owners: Tensor, k: int, fill: Tensor) -> Tensor:
-        nobody = owners.view(len(owners), *[1] * (mixed.ndim - 3), *owners.shape[1:]) == k
-        return torch.where(nobody, fill.to(mixed.dtype), mixed) if self.can_fill(k) else mixed
+            mixed = _gather(images, sources, owners)
+        return torch.where(owners == k, fill.to(mixed.dtype), mixed) if self.can_fill(k) else mixed
 
     def can_fill(self, k: int) -> bool:
         """Whether some pixel may belong to nobody."""
@@ -183,6 +230,14 @@ class Owners(_Hard):
         return Owners(self.map.to(device))
 
 
+def _cells(low: Tensor, high: Tensor, extent: int) -> tuple[Tensor, Tensor]:
+    """Cut ``[0, extent)`` at the edges of N intervals: ``(B, N, M)`` which cells each covers, ``(B, M)`` their lengths."""
+    ends = torch.tensor([0, extent], device=low.device).expand(len(low), 2)
+    cuts = torch.cat([low, high, ends], dim=1).sort(dim=1).values
+    start, stop = cuts[:, None, :-1], cuts[:, None, 1:]
+    return (start >= low[:, :, None]) & (stop <= high[:, :, None]), cuts.diff(dim=1)
+
+
 @dataclass(frozen=True, eq=False)
 class PastedBoxes(_Hard):
     """Slot 0 is the whole image; slot n + 1 is pasted over what lies under box n, in order.
@@ -211,22 +266,32 @@ class PastedBoxes(_Hard):
             owners.masked_fill_(rows[:, n, :, None] & columns[:, n, None, :], n + 1)
         return owners
 
+    def shares(self, k: int) -> Tensor:
+        """``(B, K)`` float32: the exact share of pixels of each slot.
+
+        Box edges cut the image into a few cells, each with one owner: counting cells is exact and costs the same for
+        any size of image.
+        """
+        height, width = self.size
+        rows, row_lengths = _cells(self.boxes[:, :, 0], self.boxes[:, :, 2], height)
+        columns, column_lengths = _cells(self.boxes[:, :, 1], self.boxes[:, :, 3], width)
+        order = torch.arange(1, self.boxes.shape[1] + 1, device=self.boxes.device)[:, None, None]
+        covered = rows[:, :, :, None] & columns[:, :, None, :]
+        owner = torch.cat([torch.zeros_like(covered[:, :1], dtype=torch.int64), covered * order], dim=1).amax(1)
+        area = row_lengths[:, :, None] * column_lengths[:, None, :]
+        counts = area.new_zeros(len(area), max(k, len(order) + 1))
+        counts.scatter_add_(1, owner.flatten(1), area.flatten(1))
+        return counts[:, :k].to(torch.float32) / (height * width)
+
     def apply(self, images: Tensor, sources: Tensor, pick: Pick, fill: Tensor) -> Tensor:
         """Paste; see :meth:`mixlab.Mix.apply`."""
-        _check_size(self.size, images)
-        boxes = self.boxes.shape[1]
+        k, boxes = sources.shape[1], self.boxes.shape[1]
+        needs_gradient = torch.is_grad_enabled() and images.requires_grad
         worth_copying = images[:1].numel() > _ELEMENTS_PER_BOX * boxes
-        if images.device.type != "cpu" or images.requires_grad or not worth_copying or len(images) == 0:
+        if images.device.type != "cpu" or needs_gradient or not worth_copying or self.can_fill(k):
             return super().apply(images, sources, pick, fill)
-        k = sources.shape[1]
-        mixed = pick(0).clone()
-        bits = _BITS[images.element_size()]
-        target, source = mixed.view(bits).numpy(), images.detach().view(bits).numpy()
-        for row, (row_boxes, row_sources) in enumerate(zip(self.boxes.tolist(), sources.tolist())):
-            for slot, (top, left, bottom, right) in enumerate(row_boxes[: k - 1], start=1):
-                if top < bottom and left < right:
-                    target[row, ..., top:bottom, left:right] = source[row_sources[slot], ..., top:bottom, left:right]
-        return self._fill(mixed, self.owners(k), k, fill) if self.can_fill(k) else mixed
+        _check_size(self.size, images)
+        return _paste(images, sources, self.boxes)
 
     def can_fill(self, k: int) -> bool:
         """Whether some pixel may belong to nobody: only if there is a box beyond the last source."""

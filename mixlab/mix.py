@@ -136,7 +136,8 @@ class Mix:
         def pick(slot: int) -> Tensor:
             if slot == 0 and self.anchored:
                 return images
-            return images.index_select(0, self.sources[:, slot])
+            # Plain indexing, unlike index_select, keeps channels_last.
+            return images[self.sources[:, slot]]
 
         fill = torch.as_tensor(self.fill if fill is None else fill, device=images.device)
         return self.form.apply(images, self.sources, pick, fill)

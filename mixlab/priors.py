@@ -32,8 +32,10 @@ def _concentration(alpha: float | Sequence[float] | Tensor, k: int | None) -> Te
     if vector.ndim == 0 and k is not None:
         vector = vector.expand(k)
     if vector.ndim != 1 or (k is not None and len(vector) != k):
-        raise ValueError(f"expected a number or a vector of {k or 'K'} concentrations, received shape {tuple(vector.shape)}")
-    if not bool((vector > 0).all() and vector.isfinite().all()):
+        raise ValueError(
+            f"expected a number or a vector of {k or 'K'} concentrations, received shape {tuple(vector.shape)}"
+        )
+    if not all(0 < value < math.inf for value in vector.tolist()):
         raise ValueError(f"expected positive, finite concentrations, received {vector.tolist()}")
     return vector
 

@@ -57,17 +57,16 @@ def nested_boxes(sticks: Tensor, size: tuple[int, int], generator: torch.Generat
     Returns:
         ``(B, N, 4)`` int64 edges ``top, left, bottom, right``.
     """
-    corner = torch.zeros(len(sticks), 2, dtype=torch.float64, device=sticks.device)
-    sides = torch.tensor(size, dtype=torch.float64, device=sticks.device).expand_as(corner)
+    sides = torch.tensor(size, dtype=torch.float64, device=sticks.device).expand(len(sticks), 2)
     scale = (1 - sticks).clamp(min=0).sqrt()
-    place = torch.rand(*sticks.shape, 2, dtype=torch.float64, generator=generator, device=sticks.device)
-    boxes = []
+    extents = [sides]
     for n in range(sticks.shape[1]):
-        inner = (sides * scale[:, n, None]).round()
-        corner = corner + (place[:, n] * (sides - inner + 1)).floor()
-        sides = inner
-        boxes.append(torch.cat([corner, corner + sides], dim=1))
-    return torch.stack(boxes, dim=1).long() if boxes else sticks.new_zeros(len(sticks), 0, 4, dtype=torch.int64)
+        extents.append((extents[-1] * scale[:, n, None]).round())
+    extents = torch.stack(extents, dim=1)
+    place = torch.rand(*sticks.shape, 2, dtype=torch.float64, generator=generator, device=sticks.device)
+    steps = (place * (extents[:, :-1] - extents[:, 1:] + 1)).floor()
+    corners = steps.cumsum(1)
+    return torch.cat([corners, corners + extents[:, 1:]], dim=2).long()
 
 
 @dataclass(frozen=True)

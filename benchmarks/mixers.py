@@ -1,0 +1,133 @@
+"""What mixing costs: mixlab beside torchvision, timm and kornia, and beside a plain copy.
+
+    python benchmarks/mixers.py                  both heaps, all sizes, five fresh processes each: some minutes
+    python benchmarks/mixers.py --processes 1    a quick look
+
+A row is one call that draws, applies and makes targets. Its figure is the ratio of its median time to the median of
+torchvision's call of the same kind (two images, one parameter for the whole batch), measured round-robin in the same
+process; printed is the median of that ratio over fresh processes. Ratios depend on the heap: above 32 MiB, glibc takes
+a fresh mapping for every tensor and hands it back, so that with the default allocator page faults are measured rather
+than mixing. A warm heap keeps the memory, as a training loop with a caching allocator does.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+
+SIZES = {"64x3x224x224": (64, 3, 224, 224), "256x3x32x32": (256, 3, 32, 32)}
+HEAPS = {
+    "warm heap": {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)},
+    "default allocator": {},
+}
+CLASSES = 1000
+
+
+def candidates(images, labels):
+    """Every call that is timed: ``{row: (peer it is divided by, call)}``."""
+    import kornia.augmentation as K
+    import torch
+    from timm.data.mixup import Mixup as TimmMixup
+    from torchvision.transforms import v2
+
+    from mixlab.mixers import CutMix, DCutMix, DMixup, Mixup, PastedCutMix
+
+    generator = torch.Generator().manual_seed(0)
+    buffer = torch.empty_like(images)
+
+    def ours(mixer):
+        def call():
+            mix = mixer.draw(images, labels, generator=generator)
+            return mix.apply(images), mix.targets(labels, CLASSES)
+
+        return call
+
+    def timm(mode, **alphas):
+        mixer = TimmMixup(mode=mode, num_classes=CLASSES, label_smoothing=0.0, **alphas)
+        # timm writes into its input; a training loop that needs its images afterwards pays for a copy.
+        return lambda: mixer(images.clone(), labels)
+
+    blend, box = "torchvision MixUp", "torchvision CutMix"
+    tv_mixup, tv_cutmix = v2.MixUp(num_classes=CLASSES), v2.CutMix(num_classes=CLASSES)
+    kornia_mixup, kornia_cutmix = K.RandomMixUpV2(p=1.0), K.RandomCutMixV2(p=1.0)
+    return {
+        "copy into a buffer": (box, lambda: buffer.copy_(images)),
+        "clone": (box, images.clone),
+        blend: (blend, lambda: tv_mixup(images, labels)),
+        "timm mixup, a λ per batch": (blend, timm("batch", mixup_alpha=1.0)),
+        "timm mixup, a λ per image": (blend, timm("elem", mixup_alpha=1.0)),
+        "kornia RandomMixUpV2": (blend, lambda: kornia_mixup(images, labels)),
+        "mixlab Mixup": (blend, ours(Mixup(1.0))),
+        "mixlab DMixup K=3": (blend, ours(DMixup(3, 1.0))),
+        box: (box, lambda: tv_cutmix(images, labels)),
+        "timm cutmix, a box per batch": (box, timm("batch", mixup_alpha=0.0, cutmix_alpha=1.0)),
+        "timm cutmix, a box per image": (box, timm("elem", mixup_alpha=0.0, cutmix_alpha=1.0)),
+        "kornia RandomCutMixV2": (box, lambda: kornia_cutmix(images, labels)),
+        "mixlab CutMix": (box, ours(CutMix(1.0))),
+        "mixlab DCutMix K=5": (box, ours(DCutMix(5, 1.0))),
+        "mixlab DCutMix K=9": (box, ours(DCutMix(9, 1.0))),
+        "mixlab PastedCutMix K=5": (box, ours(PastedCutMix(5, 1.0))),
+    }
+
+
+def measure(shape: tuple[int, ...], threads: int, rounds: int) -> dict[str, tuple[float, float]]:
+    """Median milliseconds of every row, and its ratio to its peer, in this process."""
+    import torch
+
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(threads)
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(shape, generator=generator)
+    labels = torch.randint(CLASSES, shape[:1], generator=generator)
+    calls = candidates(images, labels)
+    times = {row: [] for row in calls}
+    for turn in range(rounds + 3):
+        for row, (_, call) in calls.items():
+            start = time.perf_counter()
+            call()
+            if turn >= 3:
+                times[row].append(time.perf_counter() - start)
+    median = {row: 1e3 * statistics.median(values) for row, values in times.items()}
+    return {row: (median[row], median[row] / median[peer]) for row, (peer, _) in calls.items()}
+
+
+def fresh(size: str, heap: str, options: argparse.Namespace) -> dict[str, tuple[float, float]]:
+    """:func:`measure` in a process of its own, so that neither heap nor caches are inherited."""
+    command = [sys.executable, __file__, "--child", size, "--threads", options.threads, "--rounds", options.rounds]
+    environment = {**os.environ, **HEAPS[heap], "OMP_NUM_THREADS": str(options.threads)}
+    done = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"a measuring process failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--processes", type=int, default=5, help="fresh processes per table")
+    parser.add_argument("--threads", type=int, default=2, help="intra-op threads")
+    parser.add_argument("--rounds", type=int, default=20, help="timed calls of every row in a process")
+    parser.add_argument("--size", choices=SIZES, action="append", help="one size only; may be repeated")
+    parser.add_argument("--heap", choices=HEAPS, action="append", help="one heap only; may be repeated")
+    parser.add_argument("--child", choices=SIZES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        print(json.dumps(measure(SIZES[options.child], options.threads, options.rounds)))
+        return
+    for size in options.size or SIZES:
+        for heap in options.heap or HEAPS:
+            runs = [fresh(size, heap, options) for _ in range(options.processes)]
+            print(f"\n{size}, {heap}, {options.threads} threads, {options.processes} processes")
+            print(f"{'call':32}{'ms':>9}{'ratio':>8}{'range of ratios':>19}")
+            for row in runs[0]:
+                ratios = [run[row][1] for run in runs]
+                milliseconds = statistics.median(run[row][0] for run in runs)
+                span = f"{min(ratios):.2f} to {max(ratios):.2f}"
+                print(f"{row:32}{milliseconds:9.2f}{statistics.median(ratios):8.2f}{span:>19}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
