@@ -33,7 +33,8 @@ def crop(images: Tensor, generator: torch.Generator, *, padding: int = PADDING) 
     """
     height, width = images.shape[-2:]
     down, right = _draw(2 * padding + 1, 2, images, generator)
-    windows = F.pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)  # a view: no window is made
+    # A view of every window; only the chosen ones are copied.
+    windows = F.pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
     return windows[torch.arange(len(images), device=images.device), :, down, right]
 
 
@@ -68,10 +69,12 @@ def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
         2.0
     """
     if len(mean) != images.shape[1] or len(std) != images.shape[1]:
-        raise ValueError(f"expected mean and std of {images.shape[1]} channels, received {len(mean)} and {len(std)}")
+        raise ValueError(
+            f"expected mean and std of {images.shape[1]} channels, received {len(mean)} and {len(std)}"
+        )
     if not min(std) > 0:
         raise ValueError(f"expected positive standard deviations, received {tuple(std)}")
-    column = lambda values: torch.tensor(values, dtype=torch.float64, device="cpu").view(-1, 1, 1)  # noqa: E731
-    scale, shift = 1 / (255 * column(std)), -column(mean) / column(std)
+    means, deviations = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (mean, std))
+    scale, shift = 1 / (255 * deviations), -means / deviations
     place = {"device": images.device, "dtype": torch.float32}
     return images.to(torch.float32).mul_(scale.to(**place)).add_(shift.to(**place))

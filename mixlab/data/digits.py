@@ -15,9 +15,9 @@ __all__ = ["read"]
 def read(root: Path) -> tuple[Split, Split]:
     """Read the digits; ``root`` is not looked at.
 
-    The counts 0..16 of the original (E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
-    Machine Learning Repository, 1998; its test part) are stored as uint8 ``round(count * 255 / 16)``. There is no
-    official split of them: a fifth of every class, the same rows always, is the test split.
+    The counts 0..16 of the original (E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits",
+    UCI Machine Learning Repository, 1998; its test part) are stored as uint8 ``round(count * 255 / 16)``.
+    There is no official split of them: a fifth of every class, the same rows always, is the test split.
     """
     from sklearn.datasets import load_digits
 

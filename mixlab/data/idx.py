@@ -1,4 +1,4 @@
-"""The idx format of the MNIST family: a short header, then raw bytes; plain or gzipped, checked before use."""
+"""The idx format of the MNIST family: a short header, then raw bytes; plain or gzipped, checked on reading."""
 
 import gzip
 import hashlib
@@ -21,7 +21,7 @@ def _content(path: Path, size: int) -> bytes:
         with gzip.open(packed) as file:
             return file.read(size + 1)
     except (EOFError, gzip.BadGzipFile) as error:
-        raise ValueError(f"expected a complete gzip file in {packed}, received a damaged one ({error})") from None
+        raise ValueError(f"expected a complete gzip file in {packed}, received {error}") from None
 
 
 def read_idx(path: Path, shape: tuple[int, ...], sha256: str) -> np.ndarray:

@@ -44,7 +44,7 @@ def load(
     source = find(name)
     if not 0 <= validation < 1:
         raise ValueError(f"expected a validation fraction from 0 to below 1, received {validation}")
-    train, test = source.read(data_root(root))
+    train, test = source.rows_from(data_root(root))
     kept, held = hold_out(train.labels, validation, generator(seed, "validation"))
     if limit is not None:
         labels = train.labels[kept]

@@ -1,12 +1,12 @@
 """A loader for sets that fit on the device: uint8 stays there, batches are augmented and normalised there."""
 
-import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from mixlab.data.augment import AUGMENTATIONS, normalise
+from mixlab.data.schedule import Schedule
 from mixlab.data.split import Split
 from mixlab.rng import generator
 
@@ -27,7 +27,8 @@ class Loader:
         batch_size: rows of a *global* batch.
         mean: of every channel, white is 1 (`Dataset.mean`).
         std: standard deviation of every channel (`Dataset.std`).
-        augment: ``"none"``, ``"crop"`` (4 black pixels on each side, random window), ``"flip"`` or ``"crop-flip"``.
+        augment: ``"none"``, ``"crop"`` (4 black pixels on each side, random window), ``"flip"`` or
+            ``"crop-flip"``.
         shuffle: draw a new order for every epoch.
         drop_last: leave the rows out that do not fill a batch (others every epoch, where shuffled).
         seed: start of all randomness.
@@ -39,7 +40,8 @@ class Loader:
         images (B, C, H, W) float32, normalised, and labels (B,) int64, both on ``device``.
 
     Raises:
-        ValueError: for an unknown augmentation, a batch size below 1, a rank outside the world, or global batches
+        ValueError: for an unknown augmentation, a batch size below 1, a rank outside the world, or global
+        batches
             that ``world`` does not divide (the mean over ranks would not be the mean over the batch).
 
     Example:
@@ -65,49 +67,30 @@ class Loader:
         world: int = 1,
     ) -> None:
         if augment not in AUGMENTATIONS:
-            raise ValueError(f"expected an augmentation out of {', '.join(AUGMENTATIONS)}, received {augment!r}")
-        if batch_size < 1:
-            raise ValueError(f"expected a batch size of at least 1, received {batch_size}")
-        if not 0 <= rank < world:
-            raise ValueError(f"expected a rank from 0 to {world - 1}, received {rank}")
-        tail = 0 if drop_last else len(split) % batch_size
-        if batch_size % world or tail % world:
-            raise ValueError(
-                f"expected batches that {world} processes can share evenly, received batches of {batch_size} rows"
-                f" and a last one of {tail}: use drop_last=True or another batch size"
-            )
+            raise ValueError(f"expected one of {', '.join(AUGMENTATIONS)} as augment, received {augment!r}")
+        self.schedule = Schedule(
+            len(split), batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed, rank=rank, world=world
+        )
         self.images, self.labels = split.images.to(device), split.labels.to(device)
-        self.batch_size, self.mean, self.std = batch_size, tuple(mean), tuple(std)
-        self.augment, self.shuffle, self.drop_last = augment, shuffle, drop_last
-        self.seed, self.rank, self.world = seed, rank, world
+        self.mean, self.std, self.augment, self.seed = tuple(mean), tuple(std), augment, seed
         self._next_epoch = 0
         normalise(self.images[:0], self.mean, self.std)  # a wrong number of channels is found here, not later
 
     def __len__(self) -> int:
         """How many batches an epoch has."""
-        rows = len(self.labels)
-        return rows // self.batch_size if self.drop_last else math.ceil(rows / self.batch_size)
+        return len(self.schedule)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         epoch, self._next_epoch = self._next_epoch, self._next_epoch + 1
         return self.epoch(epoch)
 
-    def order(self, epoch: int) -> Tensor:
-        """Give the order of the rows in ``epoch``, (N,) int64 on the CPU."""
-        rows = len(self.labels)
-        if not self.shuffle:
-            return torch.arange(rows)
-        return torch.randperm(rows, generator=generator(self.seed, "order", epoch))
-
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Iterate over the batches of ``epoch``, from batch number ``start`` on."""
-        order = self.order(epoch).to(self.labels.device)
-        for number in range(start, len(self)):
-            rows = order[number * self.batch_size : (number + 1) * self.batch_size]
-            yield self._batch(rows, generator(self.seed, "augment", epoch, number))
+        for number, rows in self.schedule.batches(epoch, start):
+            yield self._batch(rows.to(self.labels.device), generator(self.seed, "augment", epoch, number))
 
     def _batch(self, rows: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
-        # The whole global batch is augmented before a rank takes its rows: the draws do not depend on the world.
+        # The whole global batch is augmented before a process takes its rows: no draw depends on the world.
         images = AUGMENTATIONS[self.augment](self.images[rows], draws)
-        mine = slice(self.rank, None, self.world)
-        return normalise(images[mine], self.mean, self.std), self.labels[rows[mine]]
+        share = self.schedule.share
+        return normalise(share(images), self.mean, self.std), self.labels[share(rows)]

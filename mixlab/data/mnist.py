@@ -1,4 +1,4 @@
-"""`mnist` and `fashion-mnist`: 60,000 + 10,000 grey pictures of 28x28 in the four idx files of torchvision's layout."""
+"""`mnist` and `fashion-mnist`: 60,000 + 10,000 grey pictures of 28x28, in torchvision's four idx files."""
 
 from pathlib import Path
 
@@ -47,5 +47,5 @@ def _part(root: Path, folder: str, part: str) -> Split:
 
 
 def read_family(root: Path, folder: str) -> tuple[Split, Split]:
-    """Read both parts of ``MNIST`` or ``FashionMNIST`` (the folder's name), each file checked by its sha256."""
+    """Read both parts of ``MNIST`` or ``FashionMNIST`` (the folder's name), each file by its sha256."""
     return _part(root, folder, "train"), _part(root, folder, "t10k")

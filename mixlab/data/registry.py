@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mixlab.data import digits, mnist, shapes
+from mixlab.data import cifar, digits, download, gallery, mnist, shapes, svhn
+from mixlab.data.packed import is_packed, read_packed
 from mixlab.data.split import Split
 
-__all__ = ["SOURCES", "Source", "data_root", "find"]
+__all__ = ["SOURCES", "Source", "data_root", "find", "state"]
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,12 @@ class Source:
     Attributes:
         name: what `load` is given.
         shape: (C, H, W) of a picture.
-        rows: of the original training and test part.
+        rows: of the training and the test part.
         classes: the name of every class.
-        origin: where it comes from, in a few words.
-        read: maps the root folder to the training and the test part.
-        files: maps the root folder to the files that must be there; none for sets without a download.
+        origin: the package that holds it, makes it or downloads it.
+        read: maps the root folder to the training and the test part, verified.
+        files: maps the root folder to the files that ``read`` needs there; none for sets without a download.
+        download: puts those files below a folder; None for sets without a download.
     """
 
     name: str
@@ -33,26 +35,69 @@ class Source:
     origin: str
     read: Callable[[Path], tuple[Split, Split]]
     files: Callable[[Path], list[Path]] = lambda root: []
+    download: Callable[[Path], None] | None = None
+
+    def rows_from(self, root: Path) -> tuple[Split, Split]:
+        """Read the training and the test part from ``root``: torchvision's files, else a packed folder.
+
+        Raises:
+            FileNotFoundError: where neither is there; it says how to get the set.
+            ValueError: where what is there is damaged.
+        """
+        where = state(self, root)
+        if where is None:
+            raise FileNotFoundError(
+                f"expected {self.name} in {root}, received neither its files nor a packed folder: run"
+                f" `mixlab data fetch {self.name}`, or set MIXLAB_DATA to a folder that has it"
+            )
+        if where == "packed":
+            return read_packed(root / self.name, self.name, self.rows, self.shape, self.classes)
+        return self.read(root)
+
+
+def state(source: Source, root: Path) -> str | None:
+    """Tell in which form a set is there: ``"built in"``, ``"files"``, ``"packed"``, or None where it is not."""
+    if source.name == "gallery" and not gallery.installed():
+        return None
+    if source.download is None:
+        return "built in"
+    if all(path.is_file() or path.with_name(path.name + ".gz").is_file() for path in source.files(root)):
+        return "files"
+    return "packed" if is_packed(root / source.name) else None
 
 
 def _mnist(name: str, folder: str, classes: tuple[str, ...]) -> Source:
-    read, files = (partial(part, folder=folder) for part in (mnist.read_family, mnist.files))
-    return Source(name, (1, 28, 28), (60_000, 10_000), classes, "torchvision", read, files)
+    read, files = partial(mnist.read_family, folder=folder), partial(mnist.files, folder=folder)
+    get = partial(download.mnist, folder=folder)
+    return Source(name, (1, 28, 28), (60_000, 10_000), classes, "torchvision", read, files, get)
+
+
+def _cifar(name: str, folder: str, classes: tuple[str, ...]) -> Source:
+    read, files = partial(cifar.read, folder=folder), partial(cifar.files, folder=folder)
+    get = partial(download.cifar, folder=folder)
+    return Source(name, (3, 32, 32), (50_000, 10_000), classes, "torchvision", read, files, get)
 
 
 def _shapes(name: str, size: int) -> Source:
     read = partial(shapes.read, size=size)
-    return Source(name, (3, size, size), (4000, 1000), shapes.CLASSES, "made by mixlab", read)
+    return Source(name, (3, size, size), (4000, 1000), shapes.CLASSES, "mixlab", read)
 
 
+DIGITS = tuple("0123456789")
 SOURCES = {
     source.name: source
     for source in (
-        Source("digits", (1, 8, 8), (1438, 359), tuple("0123456789"), "scikit-learn", digits.read),
+        Source("digits", (1, 8, 8), (1438, 359), DIGITS, "scikit-learn", digits.read),
+        Source("gallery", (3, 224, 224), (12, 0), gallery.CLASSES, "scikit-image", gallery.read),
         _shapes("shapes", 32),
         _shapes("shapes-64", 64),
         _mnist("mnist", "MNIST", mnist.MNIST_CLASSES),
         _mnist("fashion-mnist", "FashionMNIST", mnist.FASHION_CLASSES),
+        _cifar("cifar10", "cifar-10-batches-py", cifar.CIFAR10_CLASSES),
+        _cifar("cifar100", "cifar-100-python", cifar.CIFAR100_CLASSES),
+        Source(
+            "svhn", (3, 32, 32), (73_257, 26_032), DIGITS, "torchvision", svhn.read, svhn.files, download.svhn
+        ),
     )
 }
 

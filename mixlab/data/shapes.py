@@ -1,7 +1,7 @@
-"""`shapes`: procedural colour pictures of eight flat shapes, with class, mask and box. Made, not photographed.
+"""`shapes`: procedural colour pictures of eight flat shapes, with class, mask and box.
 
-A shape of random size, place, turn and colour lies on an uneven, noisy ground; stripes lie below it and one stripe
-lies across it. So colour and place say nothing about the class, and the box alone does not either.
+A shape of random size, place, turn and colour lies on an uneven, noisy ground; stripes lie below it and one
+stripe lies across it. So colour and place say nothing about the class, and the box alone does not either.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ CHUNK = 500  # pictures drawn at once: bounds the memory of the float planes
 
 
 def _polar(u: Tensor, v: Tensor, corners: int) -> tuple[Tensor, Tensor]:
-    """Give the radius of each point and its angle to the nearest corner of a polygon with ``corners`` corners."""
+    """Give each point's radius and its angle to the nearest corner of a polygon with ``corners`` corners."""
     step = 2 * torch.pi / corners
     angle = torch.remainder(torch.atan2(v, u), step)
     return torch.hypot(u, v), torch.minimum(angle, step - angle)
@@ -58,7 +58,7 @@ def _uniform(rows: int, low: float, high: float, generator: torch.Generator, wid
     return low + (high - low) * torch.rand(rows, width, 1, 1, generator=generator)
 
 
-def _stripe(x: Tensor, y: Tensor, through: tuple[Tensor, Tensor], half: Tensor, generator: torch.Generator) -> Tensor:
+def _stripe(x: Tensor, y: Tensor, through: tuple, half: Tensor, generator: torch.Generator) -> Tensor:
     """Tell which points lie within ``half`` of a straight line of random direction through a point."""
     angle = _uniform(len(half), 0, torch.pi, generator)
     return ((x - through[0]) * torch.sin(angle) - (y - through[1]) * torch.cos(angle)).abs() < half
@@ -132,8 +132,8 @@ def draw_shapes(rows: int, size: int, generator: torch.Generator) -> Split:
         generator: draws everything else.
 
     Returns:
-        A `Split` with 3-channel images, ``masks`` of the pixels in which the shape is seen (without the stripe
-        across it) and their tight ``boxes``.
+        A `Split` with 3-channel images, ``masks`` of the pixels in which the shape is seen (without the
+        stripe across it) and their tight ``boxes``.
 
     Raises:
         ValueError: for fewer than one row or a size below 16.
@@ -153,6 +153,5 @@ def draw_shapes(rows: int, size: int, generator: torch.Generator) -> Split:
 
 def read(root: Path, size: int) -> tuple[Split, Split]:
     """Draw the fixed set: 4,000 training and 1,000 test pictures of ``size``; ``root`` is not looked at."""
-    return tuple(
-        draw_shapes(rows, size, make_generator("shapes", size, part)) for part, rows in (("train", 4000), ("test", 1000))
-    )
+    train = draw_shapes(4000, size, make_generator("shapes", size, "train"))
+    return train, draw_shapes(1000, size, make_generator("shapes", size, "test"))

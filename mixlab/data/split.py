@@ -16,7 +16,7 @@ def _expect(value: Tensor | None, what: str, dtype: torch.dtype, shape: tuple[in
     if value.dtype != dtype or not fits:
         wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
         raise ValueError(
-            f"expected {what} as {dtype} of shape {wanted}, received {value.dtype} of shape {tuple(value.shape)}"
+            f"expected {what} as {dtype} of shape {wanted}, received {value.dtype} of {tuple(value.shape)}"
         )
 
 
@@ -58,15 +58,15 @@ class Split:
         return len(self.labels)
 
     def subset(self, indices: Tensor) -> "Split":
-        """Take the rows ``indices`` (int64, or a boolean mask of length N), in that order, as a new `Split`."""
+        """Take the rows ``indices`` (int64, or a boolean mask of length N) in that order."""
         take = lambda part: None if part is None else part[indices]  # noqa: E731
         return Split(self.images[indices], self.labels[indices], take(self.masks), take(self.boxes))
 
     def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Compute the mean and the standard deviation of every channel, in units where white is 1.
 
-        They are taken over all pixels of all rows (the population's, divisor N·H·W) and exact: whole numbers are
-        counted, then summed in float64.
+        They are taken over all pixels of all rows (the population's, divisor N·H·W) and exact: whole numbers
+        are counted, then summed in float64.
 
         Raises:
             ValueError: where there is no row.
@@ -94,7 +94,8 @@ class Dataset:
     Attributes:
         name: the name that `load` knows it by.
         train: rows to fit.
-        validation: rows to choose settings by, drawn from the original training rows; none where 0 was asked for.
+        validation: rows to choose settings by, drawn from the original training rows; none where 0 was asked
+            for.
         test: rows to report, never touched by a seed or a limit.
         classes: the name of every class, in the order of the labels.
         mean: of every channel over ``train`` (after validation rows and limit were taken away), white is 1.

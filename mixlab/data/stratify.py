@@ -54,7 +54,7 @@ def draw_per_class(labels: Tensor, take: Tensor, generator: torch.Generator) -> 
 
 
 def hold_out(labels: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Divide rows in two, so that the second part has ``fraction`` of every class, rounded to the nearest row.
+    """Divide rows in two, so that the second part has ``fraction`` of every class, to the nearest row.
 
     Args:
         labels: (N,) int64.

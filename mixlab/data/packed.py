@@ -1,0 +1,237 @@
+"""Packed sets: zips of lossless WebP strips with a table of labels, for machines without a network.
+
+A packed set is a folder with
+
+- ``train_images.zip`` or ``train_images_0.zip``, ``train_images_1.zip``, ..., and the same for ``test``.
+  Together the parts hold ``00.webp``, ``01.webp``, ... in the order of the rows (more digits where two do not
+  suffice). A strip is a lossless RGB WebP of 500 pictures one below the other, or of as many as fit into
+  WebP's 16,383 pixels; only the last strip of ``train`` and of ``test`` may be shorter. Grey pictures are
+  stored with three equal channels.
+- ``labels.npz``: ``train_fine`` and ``test_fine`` (N,) unsigned integers, ``fine_names`` (C,) strings. Coarse
+  labels may stand beside them (``train_coarse``, ``test_coarse``, ``coarse_names``) and are not used.
+- ``checksums.json``: sha256 of the decoded pictures and of the labels (see `split_checksums`). Sets whose
+  checksums mixlab knows need no such file, and are held to what is known.
+
+Everything is compared with the size that the set must have before it is unpacked, and nothing is written.
+"""
+
+import io
+import json
+import os
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mixlab.data.checksums import KNOWN, split_checksums
+from mixlab.data.split import Split
+
+__all__ = ["is_packed", "pictures_per_strip", "read_packed", "strip_name"]
+
+LABELS = ("train_fine", "test_fine", "fine_names")
+UNUSED = ("train_coarse", "test_coarse", "coarse_names")
+HEADROOM = 1 << 16  # bytes of headers that a file may have beyond its raw content
+
+
+def pictures_per_strip(height: int) -> int:
+    """How many pictures lie in a full strip: 500, or as many as WebP's 16,383 pixels hold.
+
+    Example:
+        >>> pictures_per_strip(32), pictures_per_strip(64)
+        (500, 255)
+    """
+    return min(500, 16_383 // height)
+
+
+def strip_name(number: int, strips: int) -> str:
+    """Name strip ``number`` of ``strips`` so that names sort like numbers.
+
+    Example:
+        >>> strip_name(7, 100), strip_name(7, 120)
+        ('07.webp', '007.webp')
+    """
+    return f"{number:0{max(2, len(str(strips - 1)))}d}.webp"
+
+
+def is_packed(folder: Path) -> bool:
+    """Tell whether ``folder`` looks like a packed set."""
+    return (folder / "labels.npz").is_file()
+
+
+def _open(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"expected a zip archive in {path}, received a damaged one ({error})") from None
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes:
+    """Read one member of at most ``limit`` bytes; what its header claims is not trusted."""
+    try:
+        with archive.open(info) as file:
+            content = file.read(limit + 1)
+    except Exception as error:  # zlib, lzma and bz2 each raise a class of their own for damaged data
+        raise ValueError(f"expected a readable {info.filename} in {archive.filename}: {error}") from None
+    if len(content) > limit:
+        raise ValueError(f"expected {info.filename} of {archive.filename} within {limit} bytes, received more")
+    return content
+
+
+def _parts(folder: Path, part: str) -> list[Path]:
+    single = folder / f"{part}_images.zip"
+    if single.is_file():
+        return [single]
+    numbered = []
+    for number in count():
+        path = folder / f"{part}_images_{number}.zip"
+        if not path.is_file():
+            return numbered
+        numbered.append(path)
+
+
+def _strips(folder: Path, part: str, names: list[str], limit: int) -> list[bytes]:
+    """Read the strips ``names`` out of the parts, and see that the parts hold these and nothing else."""
+    found = []
+    contents = []
+    for path in _parts(folder, part):
+        with _open(path) as archive:
+            members = sorted(archive.infolist(), key=lambda info: info.filename)
+            expected = names[len(found) : len(found) + len(members)]
+            found += [info.filename for info in members]
+            for info, name in zip(members, expected):
+                if info.filename != name:
+                    raise ValueError(f"expected {name} in {path}, received {info.filename!r}")
+            if len(found) > len(names):
+                break
+            contents += [_member(archive, info, limit) for info in members]
+    if len(found) != len(names):
+        raise ValueError(f"expected {len(names)} strips of {part} in {folder}, received {len(found)}")
+    return contents
+
+
+def _decode(content: bytes, name: str, rows: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """Decode a strip into (rows, H, W, C) uint8, after a look at what its header says."""
+    from PIL import Image
+
+    channels, height, width = shape
+    try:
+        with Image.open(io.BytesIO(content), formats=["WEBP"]) as strip:
+            if strip.size != (width, rows * height) or strip.mode != "RGB" or strip.n_frames != 1:
+                raise ValueError(
+                    f"expected one RGB picture of {width}x{rows * height}, received {strip.n_frames} in mode"
+                    f" {strip.mode} of {strip.size[0]}x{strip.size[1]}"
+                )
+            pixels = np.asarray(strip).reshape(rows, height, width, 3)
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise ValueError(f"expected a WebP strip in {name}: {error}") from None
+    if channels == 1 and (pixels != pixels[..., :1]).any():
+        raise ValueError(f"expected grey pictures in {name}, received coloured ones")
+    return pixels[..., :channels]
+
+
+def _images(folder: Path, part: str, rows: int, shape: tuple[int, int, int]) -> np.ndarray:
+    channels, height, width = shape
+    full = pictures_per_strip(height)
+    starts = range(0, rows, full)
+    names = [strip_name(number, len(starts)) for number in range(len(starts))]
+    strips = _strips(folder, part, names, full * height * width * 3 + HEADROOM)
+    images = np.empty((rows, height, width, channels), np.uint8)
+
+    def decode(start: int, name: str, content: bytes) -> None:
+        take = min(full, rows - start)
+        images[start : start + take] = _decode(content, f"{part} strip {name} of {folder}", take, shape)
+
+    # Pillow decodes without holding Python's lock.
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        list(pool.map(decode, starts, names, strips))
+    return images
+
+
+def _array(content: bytes, what: str) -> np.ndarray:
+    """Read an ``.npy`` whose header claims exactly the bytes that are there."""
+    stream = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise ValueError(f"it has version {version} of the format")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        size = dtype.itemsize * int(np.prod(shape, dtype=object))
+        if dtype.hasobject or dtype.kind not in "uiU" or size != len(content) - stream.tell():
+            raise ValueError(f"it claims {dtype} of shape {shape}")
+        return np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"expected an array of integers or strings in {what}: {error}") from None
+
+
+def _labels(folder: Path, rows: tuple[int, int], classes: tuple[str, ...]) -> list[torch.Tensor]:
+    path = folder / "labels.npz"
+    limit = 8 * max(*rows, 1) + HEADROOM
+    with _open(path) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if len(members) != len(archive.infolist()) or not set(LABELS) <= set(members) <= {*LABELS, *UNUSED}:
+            raise ValueError(f"expected {', '.join(LABELS)} in {path}, received {', '.join(sorted(members))}")
+        read = {name: _array(_member(archive, members[name], limit), f"{name} of {path}") for name in LABELS}
+    if tuple(str(name) for name in read["fine_names"].ravel()) != classes:
+        raise ValueError(f"expected the {len(classes)} class names of the set in {path}, received others")
+    parts = []
+    for name, count_ in zip(("train_fine", "test_fine"), rows):
+        labels = read[name]
+        if labels.shape != (count_,) or labels.dtype.kind not in "ui":
+            raise ValueError(
+                f"expected {name} of {path} as ({count_},) integers, received {labels.shape} {labels.dtype}"
+            )
+        if count_ and not (labels.min() >= 0 and labels.max() < len(classes)):
+            raise ValueError(f"expected labels 0..{len(classes) - 1} in {name} of {path}, received others")
+        parts.append(torch.from_numpy(labels.astype(np.int64)))
+    return parts
+
+
+def _expected(folder: Path, name: str) -> dict[str, str]:
+    """What the checksums must be: those mixlab knows, else those that were written with the set."""
+    if name in KNOWN:
+        return KNOWN[name]
+    path = folder / "checksums.json"
+    if not path.is_file():
+        raise ValueError(f"expected checksums of {name} in {path}, received no such file")
+    with path.open("rb") as file:
+        content = file.read(HEADROOM)
+    try:
+        return dict(json.loads(content))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"expected a table of checksums in {path}: {error}") from None
+
+
+def read_packed(
+    folder: Path, name: str, rows: tuple[int, int], shape: tuple[int, int, int], classes: tuple[str, ...]
+) -> tuple[Split, Split]:
+    """Read and verify a packed set.
+
+    Args:
+        folder: where the archives lie.
+        name: of the set.
+        rows: that the training and the test part must have.
+        shape: (C, H, W) that a picture must have.
+        classes: names that the classes must have.
+
+    Returns:
+        The training and the test part.
+
+    Raises:
+        ValueError: where anything is missing, damaged, too large or unexpected.
+    """
+    expected = _expected(folder, name)
+    labels = _labels(folder, rows, classes)
+    splits = []
+    for part, count_, index in zip(("train", "test"), rows, labels):
+        pixels = torch.from_numpy(_images(folder, part, count_, shape))
+        split = Split(pixels.permute(0, 3, 1, 2).contiguous(), index)
+        for what, received in split_checksums(part, split).items():
+            if expected.get(what) != received:
+                raise ValueError(
+                    f"expected {what} of {name} in {folder} with sha256 {expected.get(what)}, received {received}"
+                )
+        splits.append(split)
+    return splits[0], splits[1]

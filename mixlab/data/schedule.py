@@ -1,0 +1,79 @@
+"""Which rows lie in which batch of which epoch, and which of them a process takes."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from mixlab.rng import generator
+
+__all__ = ["Schedule"]
+
+
+class Schedule:
+    """The order of an epoch, cut into global batches that ``world`` processes share.
+
+    Args:
+        rows: how many rows there are.
+        batch_size: rows of a *global* batch.
+        shuffle: draw a new order for every epoch, else keep the rows' own.
+        drop_last: leave the rows out that do not fill a batch.
+        seed: the order of epoch e follows from ``(seed, "order", e)``.
+        rank: which process this is, 0..world-1; it takes rows rank, rank + world, ... of each batch.
+        world: how many processes there are.
+
+    Raises:
+        ValueError: for a batch size below 1, a rank outside the world, or batches that ``world`` does not
+        divide (the
+            mean over ranks would not be the mean over the batch).
+
+    Example:
+        >>> schedule = Schedule(10, 4, shuffle=False, rank=1, world=2)
+        >>> len(schedule), [schedule.share(batch).tolist() for _, batch in schedule.batches(0)]
+        (3, [[1, 3], [5, 7], [9]])
+    """
+
+    def __init__(
+        self,
+        rows: int,
+        batch_size: int,
+        *,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"expected a batch size of at least 1, received {batch_size}")
+        if not 0 <= rank < world:
+            raise ValueError(f"expected a rank from 0 to {world - 1}, received {rank}")
+        tail = 0 if drop_last else rows % batch_size
+        if batch_size % world or tail % world:
+            raise ValueError(
+                f"expected batches that {world} processes can share evenly, received {batch_size} rows a batch"
+                f" and {tail} in the last one: use drop_last=True or another batch size"
+            )
+        self.rows, self.batch_size, self.shuffle, self.drop_last = rows, batch_size, shuffle, drop_last
+        self.seed, self.rank, self.world = seed, rank, world
+
+    def __len__(self) -> int:
+        """How many batches an epoch has."""
+        return self.rows // self.batch_size if self.drop_last else math.ceil(self.rows / self.batch_size)
+
+    def order(self, epoch: int) -> Tensor:
+        """Give the order of all rows in ``epoch``, (N,) int64."""
+        if not self.shuffle:
+            return torch.arange(self.rows)
+        return torch.randperm(self.rows, generator=generator(self.seed, "order", epoch))
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[int, Tensor]]:
+        """Iterate over number and rows of the global batches of ``epoch``, from number ``start`` on."""
+        order = self.order(epoch)
+        for number in range(start, len(self)):
+            yield number, order[number * self.batch_size : (number + 1) * self.batch_size]
+
+    def share(self, batch: Tensor) -> Tensor:
+        """Take this process's part of something that has one entry for each row of a global batch."""
+        return batch[self.rank :: self.world]
