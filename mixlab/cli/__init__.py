@@ -35,7 +35,7 @@ def _mount(name: str) -> None:
 
     if len(sub.registered_commands) == 1 and not sub.registered_callback and not sub.registered_groups:
         command = sub.registered_commands[0]
-        app.command(name, help=command.help)(command.callback)
+        app.command(name, help=command.help, context_settings=command.context_settings)(command.callback)
     else:
         app.add_typer(sub, name=name)
 
