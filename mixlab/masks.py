@@ -313,7 +313,7 @@ class NestedBoxes(PastedBoxes):
         """``(B, K)`` float32: the exact share of pixels of each slot, from the areas of the boxes."""
         top, left, bottom, right = self.boxes.unbind(2)
         area = (bottom - top) * (right - left)
-        whole = torch.full_like(area[:, :1], self.size[0] * self.size[1])
+        whole = area.new_full((len(area), 1), self.size[0] * self.size[1])  # there may be no box
         edges = torch.cat([whole, area, torch.zeros_like(whole)], dim=1)
         return ((edges[:, :-1] - edges[:, 1:]).to(torch.float32) / (self.size[0] * self.size[1]))[:, :k]
 
