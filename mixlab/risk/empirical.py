@@ -23,8 +23,8 @@ class EmpiricalRisk(nn.Module):
 
     Example:
         >>> risk = EmpiricalRisk()
-        >>> float(risk(nn.Identity(), (torch.zeros(3, 4), torch.tensor([0, 1, 2])))) == torch.tensor(4.0).log()
-        tensor(True)
+        >>> round(risk(nn.Identity(), (torch.zeros(3, 4), torch.tensor([0, 1, 2]))).item(), 4)
+        1.3863
     """
 
     def __init__(self, label_smoothing: float = 0.0):

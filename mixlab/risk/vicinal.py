@@ -22,7 +22,7 @@ class VicinalRisk(nn.Module):
         >>> risk = VicinalRisk(Mixup(alpha=1.0))
         >>> images, labels = torch.zeros(4, 1, 2, 2), torch.tensor([0, 1, 1, 0])
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
-        >>> round(float(risk(model, (images, labels))), 4)
+        >>> round(risk(model, (images, labels)).item(), 4)
         0.6931
     """
 

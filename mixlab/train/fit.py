@@ -151,7 +151,7 @@ def _train(fabric, model, risk, dataset, recipe, options) -> Result:
             if rank == 0 and options.folder is not None:
                 LOGS[options.log](options.folder, state.curves)
             state.save()
-    return state.finish(*_final(fabric, model, dataset, state))
+    return state.finish(*_final(fabric, model, dataset, recipe, state))
 
 
 def _loader(fabric, dataset: Dataset, recipe: Recipe, seed: int) -> Loader:
@@ -172,24 +172,24 @@ def _row(fabric, model, dataset: Dataset, recipe: Recipe, state: State, steps: i
         "train_loss": math.fsum(state.losses[-steps:]) / steps,
     }
     if len(dataset.validation):
-        row |= _measured("validation", _evaluate(fabric, model, dataset, dataset.validation))
+        row |= _measured("validation", _evaluate(fabric, model, dataset, dataset.validation, recipe))
     if recipe.report == "best":
-        row |= _measured("test", _evaluate(fabric, model, dataset, dataset.test))
+        row |= _measured("test", _evaluate(fabric, model, dataset, dataset.test, recipe))
     return row
 
 
-def _final(fabric, model, dataset: Dataset, state: State) -> tuple[dict, dict | None]:
+def _final(fabric, model, dataset: Dataset, recipe: Recipe, state: State) -> tuple[dict, dict | None]:
     """Last and best epoch, each with its test error; the weights are those of the last epoch afterwards."""
     last = {name: values[-1] for name, values in state.curves.items()
             if name == "epoch" or name.startswith("validation")}
-    last |= _measured("test", _evaluate(fabric, model, dataset, dataset.test))
+    last |= _measured("test", _evaluate(fabric, model, dataset, dataset.test, recipe))
     if state.best is None:
         return last, None
     if state.best["epoch"] == last["epoch"]:
         return last, dict(last)
     weights = clone(model)
     model.load_state_dict(state.best_weights)
-    best = state.best | _measured("test", _evaluate(fabric, model, dataset, dataset.test))
+    best = state.best | _measured("test", _evaluate(fabric, model, dataset, dataset.test, recipe))
     model.load_state_dict(weights)
     return last, best
 
@@ -198,7 +198,7 @@ def _measured(split: str, values: Metrics) -> dict:
     return {f"{split}_error": values.error, f"{split}_loss": values.loss}
 
 
-def _evaluate(fabric, model, dataset: Dataset, split: Split) -> Metrics:
+def _evaluate(fabric, model, dataset: Dataset, split: Split, recipe: Recipe) -> Metrics:
     """Metrics over all processes, each of which takes a share of the rows.
 
     The network is called without its distributed wrapper, which would have every process make as many calls.
@@ -208,7 +208,7 @@ def _evaluate(fabric, model, dataset: Dataset, split: Split) -> Metrics:
             torch.distributed.broadcast(buffer, 0)
     share = split.subset(torch.arange(fabric.global_rank, len(split), fabric.world_size))
     with fabric.autocast():
-        logits = predict(model, share, mean=dataset.mean, std=dataset.std)
+        logits = predict(model, share, mean=dataset.mean, std=dataset.std, batch_size=recipe.batch_size)
     return metrics(fabric.all_reduce(totals(logits, share.labels), reduce_op="sum"))
 
 
