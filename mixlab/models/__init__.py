@@ -1,13 +1,15 @@
 """Networks of the papers' tables, built by name with initial weights from a generator.
 
-``build`` makes them; a network of this room is a ``Staged`` chain of named stages and a head, which Manifold Mixup
-can reach into. ``noise`` gives dropout and its relatives a generator. One file per architecture.
+``build`` makes them; one of ours is a ``Staged`` chain of named stages and a head, which Manifold Mixup can
+reach into. ``noise`` gives dropout and its relatives a generator, ``mc_dropout`` samples predictions with
+dropout on. One file per architecture.
 """
 
 from mixlab.models.initialise import initialise
+from mixlab.models.mc_dropout import mc_dropout
 from mixlab.models.noise import noise
 from mixlab.models.registry import NAMES, build
 from mixlab.models.regularisers import Regularisers
 from mixlab.models.staged import Staged
 
-__all__ = ["NAMES", "Regularisers", "Staged", "build", "initialise", "noise"]
+__all__ = ["NAMES", "Regularisers", "Staged", "build", "initialise", "mc_dropout", "noise"]

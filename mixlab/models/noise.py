@@ -14,12 +14,12 @@ __all__ = ["noise"]
 def noise(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
     """Make every stochastic layer of a network draw from ``generator`` while the context lasts.
 
-    Dropout layers of torch, torchvision and others draw from the global generator of their device and take no other.
-    Writing each of them anew would cover the layers we thought of; so the global generators of the CPU and of the
-    network's devices are seeded with a number drawn from ``generator``, and put back afterwards. What the layers
-    draw then depends on ``generator`` alone, nothing outside notices, and compiled and third-party layers are
-    covered. The context always takes one number from ``generator``, whatever the network holds, so that a stream
-    shared with others advances alike for all networks.
+    Dropout layers of torch, torchvision and others draw from the global generator of their device and take no
+    other. Writing each of them anew would cover the layers we thought of; so the global generators of the CPU
+    and of the network's devices are seeded with a number drawn from ``generator``, and put back afterwards.
+    What the layers draw then depends on ``generator`` alone, nothing outside notices, and compiled and
+    third-party layers are covered. The context always takes one number from ``generator``, whatever the
+    network holds, so that a stream shared with others advances alike for all networks.
 
     Args:
         model: the network that runs in the context, wrapped or not; tells the devices.

@@ -26,7 +26,8 @@ class PreActBlock(nn.Module):
         stride: of the first convolution.
         inside, path, after: regularising layers between the convolutions, on the branch and on the sum.
 
-    Source: He et al. (2016), "Identity mappings in deep residual networks", figure 4e and appendix (shortcuts).
+    Source: He et al. (2016), "Identity mappings in deep residual networks", figure 4e and appendix
+    (shortcuts).
 
     Example:
         >>> import torch
@@ -88,10 +89,11 @@ def preact_resnet18(num_classes: int, in_channels: int = 3, width: int = 64,
                     regularisers: Regularisers = Regularisers()) -> Staged:
     """Make a PreAct ResNet-18: four stages of two blocks with 1, 2, 4 and 8 times ``width`` channels.
 
-    Stages ``stem``, ``stage1`` to ``stage4``, ``final``; stages 2 to 4 halve the image, so 32×32 ends as 4×4 and any
-    size from 1×1 runs. The structure is that of He et al. (2016): a bare convolution as stem, and batch
-    normalisation and ReLU after the last block. The public code of the mixup paper normalises and rectifies after
-    the stem instead, and not at the end; its numbers are therefore those of a slightly different network.
+    Stages ``stem``, ``stage1`` to ``stage4``, ``final``; stages 2 to 4 halve the image, so 32×32 ends as 4×4
+    and any size from 1×1 runs. The structure is that of He et al. (2016): a bare convolution as stem, and
+    batch normalisation and ReLU after the last block. The public code of the mixup paper normalises and
+    rectifies after the stem instead, and not at the end; its numbers are therefore those of a slightly
+    different network.
 
     Args:
         num_classes: number of logits.

@@ -7,29 +7,65 @@ import torch
 from torch import nn
 
 from mixlab.models.initialise import initialise
+from mixlab.models.lenet import LeNet
 from mixlab.models.preact_resnet import preact_resnet18
+from mixlab.models.pyramidnet import pyramidnet
 from mixlab.models.regularisers import Regularisers
+from mixlab.models.torchvision_resnet import TORCHVISION, torchvision_resnet
+from mixlab.models.wideresnet import wideresnet
 
 __all__ = ["NAMES", "build"]
 
+#: A builder maps (num_classes, in_channels, width or None, regularisers) to a network.
+Builder = Callable[[int, int, int | None, Regularisers], nn.Module]
 
-def _residual(make: Callable, *structure: int) -> Callable:
-    """A builder of a network that takes a width and regularisers."""
 
-    def builder(num_classes: int, in_channels: int, width: int | None, regularisers: Regularisers) -> nn.Module:
+def _residual(make: Callable[..., nn.Module], *structure: int) -> Builder:
+    """A network with a width, whose blocks take every regulariser."""
+
+    def builder(num_classes: int, in_channels: int, width: int | None, regularisers: Regularisers):
         options = {} if width is None else {"width": width}
         return make(*structure, num_classes, in_channels, regularisers=regularisers, **options)
 
     return builder
 
 
-#: A pattern for every kind of name, and what makes a builder of its numbers.
-_PATTERNS: list[tuple[str, Callable[..., Callable]]] = [
-    (r"preact-resnet18", lambda: _residual(preact_resnet18)),
-]
+def _lenet(num_classes: int, in_channels: int, width: int | None, regularisers: Regularisers) -> nn.Module:
+    _refuse("lenet", width=width, stochastic_depth=regularisers.stochastic_depth,
+            dropblock=regularisers.dropblock)
+    return LeNet(num_classes, in_channels, regularisers.dropout)
 
-#: What names look like, for messages and help.
-NAMES = ("preact-resnet18",)
+
+def _torchvision(name: str) -> Builder:
+    def builder(num_classes: int, in_channels: int, width: int | None, regularisers: Regularisers):
+        _refuse(name, width=width, dropout=regularisers.dropout, dropblock=regularisers.dropblock,
+                stochastic_depth=regularisers.stochastic_depth)
+        return torchvision_resnet(name, num_classes, in_channels)
+
+    return builder
+
+
+def _refuse(name: str, **options: float | None) -> None:
+    """Say which of the options the network does not have, if one was asked for."""
+    if asked := [option for option, value in options.items() if value]:
+        received = ", ".join(f"{option}={options[option]}" for option in asked)
+        raise ValueError(f"expected no {' or '.join(options)} for {name}, received {received}")
+
+
+#: Names that stand for one network.
+_NAMED: dict[str, Builder] = {
+    "lenet": _lenet,
+    "preact-resnet18": _residual(preact_resnet18),
+    "pyramidnet-110": _residual(pyramidnet, 110, 64),
+    "pyramidnet-200": _residual(pyramidnet, 200, 240),
+    **{name: _torchvision(name) for name in TORCHVISION},
+}
+
+#: Names with numbers in them: the words, and what the numbers are for.
+_NUMBERED: dict[str, Callable[..., nn.Module]] = {"wideresnet": wideresnet, "pyramidnet": pyramidnet}
+
+#: What a network can be called. D is a depth, K WideResNet's widening, A PyramidNet's α̃: wideresnet-28-10.
+NAMES = (*_NAMED, "wideresnet-D-K", "pyramidnet-D-A")
 
 
 def build(
@@ -47,20 +83,22 @@ def build(
     """Build a network by name, with initial weights from a generator.
 
     Args:
-        name: one of ``NAMES``.
+        name: one of ``NAMES``, with numbers for the capitals: ``wideresnet-28-10``, ``pyramidnet-20-48``.
         num_classes: number of logits.
         in_channels: of the images.
-        width: channels of the stem; the other layers follow in proportion. None is the paper's.
-        generator: source of the initial weights, on the CPU; None is a new one of seed 0. The global random state is
-            left alone.
-        dropout, stochastic_depth, dropblock, block_size: see ``Regularisers``.
+        width: channels of the stem; the stages follow in proportion, and grow by α̃ from there in a PyramidNet.
+            None is the paper's. LeNet and torchvision's networks have one width.
+        generator: source of the initial weights, on the CPU; None is a new one of seed 0. The global random
+            state is left alone.
+        dropout, stochastic_depth, dropblock, block_size: see ``Regularisers``. LeNet has dropout alone, before its
+            linear layers; torchvision's networks have none of them.
 
     Returns:
         The network, on the CPU and in training mode. It maps images ``(B, in_channels, H, W)`` to logits.
 
     Raises:
-        ValueError: for an unknown name, a size that is not a positive integer, a generator that is not on the CPU, or
-            an option that the network does not have.
+        ValueError: for an unknown name, a size that is not a positive integer, a generator that is not on the
+            CPU, or an option that the network does not have.
 
     Example:
         >>> network = build("preact-resnet18", num_classes=10, in_channels=1, width=16)
@@ -77,15 +115,17 @@ def build(
     if generator.device.type != "cpu":
         # One seed then gives one network, wherever it is trained.
         raise ValueError(f"expected a generator on the CPU, received one on {generator.device}")
-    builder = _find(name)
+    builder, regularisers = _find(name), Regularisers(dropout, stochastic_depth, dropblock, block_size)
     # Layers draw from the global generator as they are made; without memory there is nothing to draw.
     with torch.device("meta"):
-        network = builder(num_classes, in_channels, width, Regularisers(dropout, stochastic_depth, dropblock, block_size))
+        network = builder(num_classes, in_channels, width, regularisers)
     return initialise(network.to_empty(device="cpu"), generator)
 
 
-def _find(name: str) -> Callable:
-    for pattern, numbers_to_builder in _PATTERNS:
-        if match := re.fullmatch(pattern, name):
-            return numbers_to_builder(*map(int, match.groups()))
+def _find(name: str) -> Builder:
+    if name in _NAMED:
+        return _NAMED[name]
+    match = re.fullmatch(r"([a-z]+)-([1-9][0-9]*)-([1-9][0-9]*)", name)
+    if match and match[1] in _NUMBERED:
+        return _residual(_NUMBERED[match[1]], int(match[2]), int(match[3]))
     raise ValueError(f"expected a network of {', '.join(NAMES)}, received {name!r}")

@@ -1,4 +1,4 @@
-"""Regularisers inside residual blocks, the baselines that mixing is compared with: torchvision's layers, wired in."""
+"""Regularisers inside residual blocks, the baselines of mixing: torchvision's layers, wired in."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ __all__ = ["DropBlock", "Regularisers"]
 class DropBlock(nn.Module):
     """torchvision's DropBlock, for feature maps of any size.
 
-    torchvision shrinks a block to the map and refuses even sides; here it shrinks to the largest odd side that fits,
-    so that one setting serves the 8×8 and the 4×4 maps of a network for small images.
+    torchvision shrinks a block to the map and refuses even sides; here it shrinks to the largest odd side
+    that fits, so that one setting serves the 8×8 and the 4×4 maps of a network for small images.
 
     Args:
         p: expected share of zeroed elements, up to the overlap of blocks.
@@ -45,13 +45,13 @@ class Regularisers:
     """How strongly the residual blocks of a network are regularised; everything is off by default.
 
     Args:
-        dropout: rate of the dropout between the convolutions of a block (Zagoruyko & Komodakis, 2016, section 2.4);
-            also where Zhang et al. (2018) put it for "ERM + dropout".
-        stochastic_depth: rate at which the last block loses its residual branch. Block l of L loses it at the rate
-            l/L times this, the linear decay of Huang et al. (2016), equation 4. Drawn per image, and rescaled in
-            training instead of in evaluation, as torchvision does; the paper draws per batch.
-        dropblock: rate of DropBlock on the sum of branch and shortcut, in the last two stages (Ghiasi et al., 2018,
-            section 4.1: groups 3 and 4, both branches).
+        dropout: rate of the dropout between the convolutions of a block (Zagoruyko & Komodakis, 2016, section
+            2.4); also where Zhang et al. (2018) put it for "ERM + dropout".
+        stochastic_depth: rate at which the last block loses its residual branch. Block l of L loses it at the
+            rate l/L times this, the linear decay of Huang et al. (2016), equation 4. Drawn per image, and
+            rescaled in training instead of in evaluation, as torchvision does; the paper draws per batch.
+        dropblock: rate of DropBlock on the sum of branch and shortcut, in the last two stages (Ghiasi et al.,
+            2018, section 4: groups 3 and 4, convolutions and shortcuts).
         block_size: side of DropBlock's blocks, odd.
 
     Raises:
@@ -81,9 +81,13 @@ class Regularisers:
         return nn.Dropout(self.dropout) if self.dropout else nn.Identity()
 
     def path(self, block: int, blocks: int) -> nn.Module:
-        """Make the layer at the end of the residual branch of block ``block`` = 1..``blocks`` of the network."""
-        return StochasticDepth(self.stochastic_depth * block / blocks, "row") if self.stochastic_depth else nn.Identity()
+        """Make the layer at the end of the branch, for block ``block`` = 1..``blocks`` of the network."""
+        if not self.stochastic_depth:
+            return nn.Identity()
+        return StochasticDepth(self.stochastic_depth * block / blocks, "row")
 
     def after(self, stage: int, stages: int) -> nn.Module:
         """Make the layer after the sum, for a block of stage ``stage`` = 1..``stages``."""
-        return DropBlock(self.dropblock, self.block_size) if self.dropblock and stage > stages - 2 else nn.Identity()
+        if not self.dropblock or stage < stages - 1:
+            return nn.Identity()
+        return DropBlock(self.dropblock, self.block_size)

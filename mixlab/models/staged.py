@@ -10,8 +10,8 @@ __all__ = ["Staged", "pooled_linear"]
 class Staged(nn.Module):
     """A chain of named stages, then a head: ``logits = head(features(images))``.
 
-    The stages are submodules under their own names (``stem``, ``stage1``, ...), each of which maps one tensor to
-    one tensor and runs once in a forward pass, so any of them can be mixed (Manifold Mixup) or looked at.
+    The stages are submodules under their own names (``stem``, ``stage1``, ...), each of which maps one tensor
+    to one tensor and runs once in a forward pass, so any of them can be mixed (Manifold Mixup) or looked at.
 
     Args:
         stages: name and module, in the order in which they run.
@@ -23,7 +23,8 @@ class Staged(nn.Module):
     Example:
         >>> import torch
         >>> network = Staged({"stem": nn.Conv2d(3, 8, 3)}, pooled_linear(8, 10))
-        >>> network.layers, network.features(torch.zeros(2, 3, 6, 5)).shape, network(torch.zeros(2, 3, 6, 5)).shape
+        >>> images = torch.zeros(2, 3, 6, 5)
+        >>> network.layers, network.features(images).shape, network(images).shape
         (('stem',), torch.Size([2, 8, 4, 3]), torch.Size([2, 10]))
     """
 
