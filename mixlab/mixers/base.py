@@ -10,7 +10,7 @@ from torch.utils.data import default_collate, get_worker_info
 from mixlab import priors, rng
 from mixlab.mix import Mix
 
-__all__ = ["Mixer", "PartnerMixer", "check_alpha", "check_k", "draw_shares", "image_size"]
+__all__ = ["KMixer", "Mixer", "PairMixer", "PartnerMixer", "check_k", "draw_shares", "image_size"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,39 @@ class PartnerMixer(Mixer):
 
     def _partners(self, batch: int, k: int, generator: torch.Generator) -> Tensor:
         return _PARTNERS[self.pairing](batch, k, generator=generator)
+
+
+@dataclass(frozen=True)
+class PairMixer(PartnerMixer):
+    r"""A mixer of two images, the row itself and a partner, with :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)`.
+
+    Args:
+        alpha: concentration, >= 0; 0 is ERM.
+    """
+
+    alpha: float = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_alpha(self.alpha)
+
+
+@dataclass(frozen=True)
+class KMixer(PartnerMixer):
+    r"""A mixer of K images, the row itself first, with shares :math:`\varphi \sim \mathrm{Dir}(\alpha)`.
+
+    Args:
+        k: number of images K, in 1..254.
+        alpha: concentration of every component, >= 0; 0 is ERM.
+    """
+
+    k: int = 3
+    alpha: float = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_k(self.k)
+        check_alpha(self.alpha)
 
 
 def check_alpha(alpha: float) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mixlab.masks import Constant
 from mixlab.mix import Mix
-from mixlab.mixers.base import Mixer, PartnerMixer, check_alpha, check_k, draw_shares
+from mixlab.mixers.base import KMixer, Mixer, PairMixer, check_k, draw_shares
 
 __all__ = ["DMixup", "Identity", "Mixup", "SMOTE"]
 
@@ -37,7 +37,7 @@ class Identity(Mixer):
 
 
 @dataclass(frozen=True)
-class DMixup(PartnerMixer):
+class DMixup(KMixer):
     r"""Blend K images: :math:`\hat x = \sum_k \varphi_k x_k,\ \hat y = \sum_k \varphi_k y_k,\ \varphi \sim \mathrm{Dir}(\alpha)`.
 
     Args:
@@ -55,21 +55,13 @@ class DMixup(PartnerMixer):
         (3, True)
     """
 
-    k: int = 3
-    alpha: float = 1.0
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_k(self.k)
-        check_alpha(self.alpha)
-
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         sources = self._partners(len(images), self.k, generator)
         return Mix(sources, Constant(draw_shares(self.alpha, len(images), self.k, generator).float()))
 
 
 @dataclass(frozen=True)
-class Mixup(PartnerMixer):
+class Mixup(PairMixer):
     r"""Blend two images: :math:`\hat x = \lambda x_i + (1 - \lambda) x_j,\ \hat y = \lambda y_i + (1 - \lambda) y_j`.
 
     λ is the share of the row itself, drawn for every row.
@@ -88,12 +80,6 @@ class Mixup(PartnerMixer):
         >>> torch.allclose(mixed, targets)
         True
     """
-
-    alpha: float = 1.0
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_alpha(self.alpha)
 
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         sources = self._partners(len(images), 2, generator)

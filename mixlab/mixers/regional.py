@@ -21,7 +21,7 @@ from torch import Tensor
 from mixlab import priors
 from mixlab.masks import NestedBoxes, PastedBoxes
 from mixlab.mix import Mix
-from mixlab.mixers.base import PartnerMixer, check_alpha, check_k, draw_shares, image_size
+from mixlab.mixers.base import KMixer, PairMixer, draw_shares, image_size
 
 __all__ = ["CutMix", "DCutMix", "PastedCutMix", "UnclippedCutMix"]
 
@@ -70,7 +70,7 @@ def nested_boxes(sticks: Tensor, size: tuple[int, int], generator: torch.Generat
 
 
 @dataclass(frozen=True)
-class CutMix(PartnerMixer):
+class CutMix(PairMixer):
     r"""Paste a box of a partner.
 
     The box has sides :math:`H\sqrt{1-\lambda}` and :math:`W\sqrt{1-\lambda}` with :math:`\lambda \sim \mathrm{Beta}
@@ -93,12 +93,6 @@ class CutMix(PartnerMixer):
         True
     """
 
-    alpha: float = 1.0
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_alpha(self.alpha)
-
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         size = image_size(images)
         sources = self._partners(len(images), 2, generator)
@@ -107,7 +101,7 @@ class CutMix(PartnerMixer):
 
 
 @dataclass(frozen=True)
-class DCutMix(PartnerMixer):
+class DCutMix(KMixer):
     r"""Nest K images by breaking a stick.
 
     Shares :math:`\varphi \sim \mathrm{Dir}(\alpha)` become stick fractions v; image 1 is the whole picture, and image
@@ -131,12 +125,6 @@ class DCutMix(PartnerMixer):
     """
 
     k: int = 5
-    alpha: float = 1.0
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_k(self.k)
-        check_alpha(self.alpha)
 
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         size = image_size(images)
@@ -146,7 +134,7 @@ class DCutMix(PartnerMixer):
 
 
 @dataclass(frozen=True)
-class UnclippedCutMix(PartnerMixer):
+class UnclippedCutMix(PairMixer):
     """CutMix with the box uniformly placed fully inside the image: its area is 1 - λ up to rounding, never clipped.
 
     Args:
@@ -163,18 +151,12 @@ class UnclippedCutMix(PartnerMixer):
         torch.Size([4, 2])
     """
 
-    alpha: float = 1.0
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_alpha(self.alpha)
-
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         return DCutMix(2, self.alpha, pairing=self.pairing)._draw(images, labels, generator)
 
 
 @dataclass(frozen=True)
-class PastedCutMix(PartnerMixer):
+class PastedCutMix(KMixer):
     r"""Paste K - 1 clipped boxes one after another, each where it falls.
 
     Shares :math:`\varphi \sim \mathrm{Dir}(\alpha)` are broken from the top: the box pasted last covers
@@ -197,14 +179,6 @@ class PastedCutMix(PartnerMixer):
         >>> bool((mix.weights == mix.shares).all())
         True
     """
-
-    k: int = 3
-    alpha: float = 1.0
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_k(self.k)
-        check_alpha(self.alpha)
 
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         size = image_size(images)
