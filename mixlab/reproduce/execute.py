@@ -8,8 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from mixlab.data import Dataset, load
-from mixlab.reproduce.corruption import corrupt_labels
+from mixlab.data import Dataset, corrupt_labels, load
 from mixlab.reproduce.plan import Run
 from mixlab.risk import build_risk
 from mixlab.rng import generator
@@ -23,7 +22,7 @@ def dataset_of(run: Run) -> Dataset:
     if run.corrupt == 0:
         return data
     draws = generator(run.seed, "corrupt")
-    labels = corrupt_labels(data.train.labels, run.corrupt, len(data.classes), generator=draws)
+    labels, _ = corrupt_labels(data.train.labels, run.corrupt, len(data.classes), draws)
     return replace(data, train=replace(data.train, labels=labels))
 
 

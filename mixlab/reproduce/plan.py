@@ -23,7 +23,7 @@ class Run:
         risk: see `mixlab.risk.build_risk`.
         recipe, epochs: name of the recipe, and its length where it is not the recipe's own.
         seed: of the split, the initialisation, the order, the augmentation and the mixing, each a stream of its own.
-        corrupt: part of the training labels that is replaced by random ones, see `corrupt_labels`.
+        corrupt: part of the training labels that is replaced by random ones, see `mixlab.data.corrupt_labels`.
         device, precision, compile: see `mixlab.train.fit`.
         measure: "package.module:function", called as `function(model, dataset, run) -> dict` on the trained network;
             what it gives goes into the record's `measures`.
