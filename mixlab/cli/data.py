@@ -33,7 +33,7 @@ def list_sets(root: Root = None) -> None:
     from mixlab.data.registry import SOURCES, data_root, state
 
     folder = data_root(root)
-    table = Table("name", "train", "test", "picture", "classes", "from", "there", box=SIMPLE_HEAD)
+    table = Table("name", "train", "test", "picture", "classes", "from", "there", box=SIMPLE_HEAD, pad_edge=False)
     for source in SOURCES.values():
         train, test = (f"{rows:,}" for rows in source.rows)
         there = state(source, folder) or "no"
@@ -101,6 +101,6 @@ def pack(
         if source.download is None:
             raise ValueError(f"expected a set to pack, received {name}, which comes with {source.origin}")
         if (out / name).exists():
-            raise FileExistsError(f"expected a new folder to pack into, received {out / name}, which is there")
+            raise FileExistsError(f"expected a new folder, received {out / name}, which is there")
         write_packed(out / name, *source.rows_from(data_root(root)), source.classes, progress=True)
         typer.echo(f"{name} is packed in {out / name}: copy that folder into the root of the other machine")

@@ -1,4 +1,4 @@
-"""The idx format of the MNIST family: a short header, then raw bytes; plain or gzipped, checked on reading."""
+"""The idx format of the MNIST family: a short header, then raw bytes; plain or gzipped, and checked."""
 
 import gzip
 import hashlib

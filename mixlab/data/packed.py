@@ -76,7 +76,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> byte
     except Exception as error:  # zlib, lzma and bz2 each raise a class of their own for damaged data
         raise ValueError(f"expected a readable {info.filename} in {archive.filename}: {error}") from None
     if len(content) > limit:
-        raise ValueError(f"expected {info.filename} of {archive.filename} within {limit} bytes, received more")
+        raise ValueError(f"expected {info.filename} of {archive.filename} in {limit} bytes, received more")
     return content
 
 
@@ -231,7 +231,7 @@ def read_packed(
         for what, received in split_checksums(part, split).items():
             if expected.get(what) != received:
                 raise ValueError(
-                    f"expected {what} of {name} in {folder} with sha256 {expected.get(what)}, received {received}"
+                    f"expected {what} of {folder} with sha256 {expected.get(what)}, received {received}"
                 )
         splits.append(split)
     return splits[0], splits[1]

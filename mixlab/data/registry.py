@@ -56,7 +56,7 @@ class Source:
 
 
 def state(source: Source, root: Path) -> str | None:
-    """Tell in which form a set is there: ``"built in"``, ``"files"``, ``"packed"``, or None where it is not."""
+    """Tell in which form a set is there: ``"built in"``, ``"files"``, ``"packed"`` or, where not, None."""
     if source.name == "gallery" and not gallery.installed():
         return None
     if source.download is None:

@@ -52,7 +52,7 @@ class Schedule:
         tail = 0 if drop_last else rows % batch_size
         if batch_size % world or tail % world:
             raise ValueError(
-                f"expected batches that {world} processes can share evenly, received {batch_size} rows a batch"
+                f"expected batches that {world} processes share evenly, received {batch_size} rows a batch"
                 f" and {tail} in the last one: use drop_last=True or another batch size"
             )
         self.rows, self.batch_size, self.shuffle, self.drop_last = rows, batch_size, shuffle, drop_last

@@ -67,8 +67,8 @@ def line(n: int, generator: torch.Generator, classes: tuple[int, int, int] = (0,
 
     Example:
         >>> x, labels = line(6, torch.Generator().manual_seed(0))
-        >>> labels.tolist(), x.round().flatten().tolist()
-        ([0, 0, 1, 1, 0, 0], [-1.0, -1.0, 0.0, 0.0, 1.0, 1.0])
+        >>> labels.tolist(), x.round().int().flatten().tolist()
+        ([0, 0, 1, 1, 0, 0], [-1, -1, 0, 0, 1, 1])
     """
     _check(n, 3)
     if not 0 < half_width < 0.5:

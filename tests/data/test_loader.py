@@ -1,0 +1,108 @@
+"""The device-resident loader: every row once, resumable to the bit, and the same batches for any number of ranks."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mixlab.data import Loader, Split, draw_shapes, normalise
+from mixlab.data.augment import AUGMENTATIONS
+from mixlab.rng import generator
+
+GREY = {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.4)}
+
+
+def split(rows=37):
+    part = draw_shapes(rows, 16, torch.Generator().manual_seed(0))
+    return Split(part.images, torch.arange(rows))
+
+
+def same(one, other):
+    pairs = list(zip(one, other, strict=True))
+    return all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in pairs)
+
+
+@given(st.integers(1, 40), st.integers(1, 12), st.booleans(), st.booleans())
+def test_an_epoch_has_every_row_once(rows, batch_size, shuffle, drop_last):
+    loader = Loader(split(rows), batch_size, **GREY, shuffle=shuffle, drop_last=drop_last)
+    batches = [labels for _, labels in loader.epoch(0)]
+    seen = torch.cat(batches).tolist() if batches else []
+    assert len(batches) == len(loader)
+    assert all(len(labels) == batch_size for labels in batches[: rows // batch_size])
+    assert len(set(seen)) == len(seen) == (rows - rows % batch_size if drop_last else rows)
+    if not shuffle:
+        assert seen == list(range(len(seen)))
+
+
+def test_batches_are_the_rows_augmented_and_normalised():
+    part = split()
+    loader = Loader(part, 8, **GREY, augment="crop-flip", seed=5)
+    for number, (images, labels) in enumerate(loader.epoch(2)):
+        raw = AUGMENTATIONS["crop-flip"](part.images[labels], generator(5, "augment", 2, number))
+        assert images.dtype == torch.float32 and labels.dtype == torch.int64
+        assert torch.equal(images, normalise(raw, **GREY))
+
+
+@pytest.mark.parametrize("start", [0, 1, 4, 5])
+def test_a_resumed_epoch_goes_on_as_the_whole_one(start):
+    make = lambda: Loader(split(), 8, **GREY, augment="crop-flip", seed=1)  # noqa: E731
+    whole = list(make().epoch(3))
+    assert same(whole[start:], list(make().epoch(3, start=start)))
+
+
+def test_epochs_and_seeds_differ_and_iterating_counts_epochs():
+    loader = Loader(split(), 8, **GREY, augment="crop")
+    assert same(list(loader), list(loader.epoch(0)))
+    assert same(list(loader), list(loader.epoch(1)))
+    assert not same(list(loader.epoch(0)), list(loader.epoch(1)))
+    other = Loader(split(), 8, **GREY, augment="crop", seed=1)
+    assert not same(list(loader.epoch(0)), list(other.epoch(0)))
+
+
+def test_order_does_not_depend_on_the_augmentation():
+    plain, augmented = (Loader(split(), 8, **GREY, augment=name) for name in ("none", "crop-flip"))
+    for (_, one), (_, two) in zip(plain.epoch(0), augmented.epoch(0), strict=True):
+        assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_ranks_together_see_the_global_batch(world):
+    settings = {**GREY, "augment": "crop-flip", "drop_last": True, "seed": 7}
+    whole = list(Loader(split(), 8, **settings).epoch(1))
+    parts = [list(Loader(split(), 8, **settings, rank=rank, world=world).epoch(1)) for rank in range(world)]
+    for number, (images, labels) in enumerate(whole):
+        for rank in range(world):
+            assert torch.equal(parts[rank][number][0], images[rank::world])
+            assert torch.equal(parts[rank][number][1], labels[rank::world])
+
+
+def test_loading_draws_nothing_from_the_global_generator():
+    state = torch.get_rng_state()
+    list(Loader(split(), 8, **GREY, augment="crop-flip"))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"augment": "cutout"}, "none, crop, flip, crop-flip as augment, received 'cutout'"),
+        ({"batch_size": 0}, "at least 1, received 0"),
+        ({"rank": 2, "world": 2}, "rank from 0 to 1, received 2"),
+        ({"batch_size": 5, "world": 2}, "2 processes share evenly, received 5 rows"),
+        ({"world": 2}, "and 5 in the last one: use drop_last"),
+        ({"mean": (0.5,)}, "of 3 channels, received 1"),
+    ],
+)
+def test_wrong_arguments_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        Loader(split(), **{"batch_size": 8, **GREY, **change})
+
+
+@pytest.mark.gpu
+def test_batches_on_a_gpu_are_those_of_the_cpu():
+    settings = {**GREY, "augment": "crop-flip"}
+    there, here = (list(Loader(split(), 8, **settings, device=device).epoch(0)) for device in ("cuda", "cpu"))
+    for (images, labels), (expected, rows) in zip(there, here, strict=True):
+        assert images.is_cuda and labels.is_cuda
+        assert torch.equal(labels.cpu(), rows)
+        torch.testing.assert_close(images.cpu(), expected, rtol=1e-6, atol=1e-6)

@@ -1,0 +1,58 @@
+"""`Split` and `Dataset`: what they accept, what a subset keeps, and exact moments."""
+
+import numpy as np
+import pytest
+import torch
+
+from mixlab.data import Split
+
+
+def rows(count=6):
+    images = torch.arange(count * 12, dtype=torch.uint8).reshape(count, 3, 2, 2)
+    masks = torch.arange(count * 4, dtype=torch.uint8).reshape(count, 2, 2)
+    return Split(images, torch.arange(count), masks, torch.arange(count * 4).reshape(count, 4))
+
+
+def test_subset_takes_the_same_rows_of_every_part():
+    take = torch.tensor([4, 0])
+    part = rows().subset(take)
+    assert part.labels.tolist() == [4, 0]
+    for name in ("images", "masks", "boxes"):
+        assert torch.equal(getattr(part, name), getattr(rows(), name)[take])
+
+
+def test_subset_by_a_mask_and_without_masks():
+    plain = Split(rows().images, rows().labels)
+    part = plain.subset(plain.labels > 3)
+    assert part.labels.tolist() == [4, 5] and part.masks is None and part.boxes is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": torch.zeros(6, 3, 2, 2)}, "images as torch.uint8"),
+        ({"images": torch.zeros(6, 2, 2, dtype=torch.uint8)}, r"\(any, any, any, any\)"),
+        ({"labels": torch.zeros(5, dtype=torch.int64)}, r"labels as torch.int64 of shape \(6\)"),
+        ({"labels": torch.zeros(6)}, "received torch.float32"),
+        ({"labels": np.zeros(6, np.int64)}, "labels as a tensor, received ndarray"),
+        ({"masks": torch.zeros(6, 2, 3, dtype=torch.uint8)}, r"masks as torch.uint8 of shape \(6, 2, 2\)"),
+        ({"boxes": torch.zeros(6, 5, dtype=torch.int64)}, r"boxes as torch.int64 of shape \(6, 4\)"),
+    ],
+)
+def test_wrong_parts_are_named(change, message):
+    parts = {name: getattr(rows(), name) for name in ("images", "labels", "masks", "boxes")}
+    with pytest.raises(ValueError, match=message):
+        Split(**{**parts, **change})
+
+
+def test_moments_equal_those_of_the_scaled_values():
+    images = torch.randint(256, (50, 3, 7, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    mean, std = Split(images, torch.zeros(50, dtype=torch.int64)).moments()
+    scaled = images.double() / 255
+    assert mean == pytest.approx(scaled.mean((0, 2, 3)).tolist(), abs=1e-12)
+    assert std == pytest.approx(scaled.std((0, 2, 3), correction=0).tolist(), abs=1e-12)
+
+
+def test_moments_of_nothing_are_refused():
+    with pytest.raises(ValueError, match="at least one row"):
+        rows().subset(torch.arange(0)).moments()
