@@ -68,13 +68,14 @@ class Constant:
 
     def apply(self, images: Tensor, sources: Tensor, pick: Pick, fill: Tensor) -> Tensor:
         """Blend floating-point images; see :meth:`mixlab.Mix.apply`."""
+        k = self.coefficients.shape[1]
+        if k == 1:
+            # Nothing is blended: images of any dtype stay what they are.
+            return pick(0).clone()
         if not images.is_floating_point():
             raise ValueError(
                 f"expected floating-point images, because blending integers would round them; received {images.dtype}"
             )
-        k = self.coefficients.shape[1]
-        if k == 1:
-            return pick(0).clone()
         if k == 2:
             # One image-sized allocation: the gathered partner becomes the result.
             blended, weight = pick(1), _rows(self.coefficients[:, 0], images)
@@ -277,8 +278,8 @@ class PastedBoxes(_Hard):
         columns, column_lengths = _cells(self.boxes[:, :, 1], self.boxes[:, :, 3], width)
         order = torch.arange(1, self.boxes.shape[1] + 1, device=self.boxes.device)[:, None, None]
         covered = rows[:, :, :, None] & columns[:, :, None, :]
-        owner = torch.cat([torch.zeros_like(covered[:, :1], dtype=torch.int64), covered * order], dim=1).amax(1)
         area = row_lengths[:, :, None] * column_lengths[:, None, :]
+        owner = torch.cat([torch.zeros_like(area)[:, None], covered * order], dim=1).amax(1)
         counts = area.new_zeros(len(area), max(k, len(order) + 1))
         counts.scatter_add_(1, owner.flatten(1), area.flatten(1))
         return counts[:, :k].to(torch.float32) / (height * width)

@@ -125,8 +125,8 @@ class Mix:
             A new tensor with the shape, dtype, device and memory format of ``images``; differentiable in them.
 
         Raises:
-            ValueError: for another number of rows, another size, integer images where pixels are blended, or images
-                on another device.
+            ValueError: for another number of rows, another size, integer images where pixels are blended, images on
+                another device, or a fill that does not broadcast to them.
         """
         if images.ndim < 2 or len(images) != len(self):
             raise ValueError(f"expected a batch of shape ({len(self)}, ...), received {tuple(images.shape)}")
@@ -140,6 +140,11 @@ class Mix:
             return images[self.sources[:, slot]]
 
         fill = torch.as_tensor(self.fill if fill is None else fill, device=images.device)
+        if fill.ndim > images.ndim or any(a not in (1, b) for a, b in zip(fill.shape[::-1], images.shape[::-1])):
+            raise ValueError(
+                f"expected a fill that broadcasts to images of shape {tuple(images.shape)}, received shape "
+                f"{tuple(fill.shape)}"
+            )
         return self.form.apply(images, self.sources, pick, fill)
 
     def targets(self, labels: Tensor, num_classes: int | None = None) -> Tensor:
@@ -189,7 +194,15 @@ class Mix:
         return replace(self, form=self.form.resize(self.k, tuple(size)), weights=declared)
 
     def select(self, selected: Tensor) -> "Mix":
-        """This mix in the rows where ``selected`` (a ``(B,)`` bool tensor); the other rows stay themselves."""
+        """This mix in the rows where ``selected`` (a ``(B,)`` bool tensor); the other rows stay themselves.
+
+        Raises:
+            ValueError: for anything but one bool for each row.
+        """
+        if selected.shape != (len(self),) or selected.dtype != torch.bool:
+            raise ValueError(
+                f"expected a bool tensor of shape ({len(self)},), received {tuple(selected.shape)} {selected.dtype}"
+            )
         selected = selected.to(self.sources.device)
         own = torch.arange(len(self), device=self.sources.device)[:, None]
         first = torch.zeros_like(self.weights)
