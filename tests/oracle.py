@@ -153,7 +153,7 @@ def random_nested_boxes(batch, count, size, generator):
         corners = (low[:, None] + (uniform * (high - low + 1)[:, None]).long()).minimum(high[:, None])
         outer = torch.cat([corners.min(1).values, corners.max(1).values], dim=1)
         boxes.append(outer)
-    return torch.stack(boxes, dim=1)
+    return torch.stack(boxes, dim=1) if boxes else torch.zeros(batch, 0, 4, dtype=torch.int64)
 
 
 def random_images(shape, dtype, generator):

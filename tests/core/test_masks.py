@@ -1,0 +1,145 @@
+"""Every kind of masks against owner maps and blends made one pixel at a time."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from oracle import owners_by_hand, random_boxes, random_nested_boxes, seeded
+
+from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft
+
+sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
+seeds = st.integers(0, 10**6)
+
+
+def _count(owners, k):
+    """``(B, K)`` pixels of every slot, counted in Python."""
+    return [[sum(pixel == slot for pixel in row) for slot in range(k)] for row in owners.flatten(1).tolist()]
+
+
+@given(sizes, st.integers(0, 5), seeds)
+def test_pasted_boxes_own_what_the_last_of_them_covers(size, count, seed):
+    boxes = random_boxes(3, count, size, seeded(seed))
+    form, expected = PastedBoxes(boxes, size), owners_by_hand(boxes, size)
+    assert torch.equal(form.owners(count + 1), expected)
+    assert form.owners(count + 1).dtype == torch.uint8
+    counts = torch.tensor(_count(expected, count + 1))
+    assert torch.equal(form.shares(count + 1), counts.to(torch.float32) / (size[0] * size[1]))
+
+
+@given(sizes, st.integers(0, 5), seeds)
+def test_nested_boxes_are_pasted_boxes_with_closed_forms(size, count, seed):
+    boxes = random_nested_boxes(3, count, size, seeded(seed))
+    nested, pasted, k = NestedBoxes(boxes, size), PastedBoxes(boxes, size), count + 1
+    assert torch.equal(nested.owners(k), owners_by_hand(boxes, size))
+    assert torch.equal(nested.shares(k), pasted.shares(k))
+    assert torch.equal(nested.dense(k, size), pasted.dense(k, size))
+
+
+@given(sizes, st.integers(1, 4), seeds)
+def test_one_box_more_than_sources_is_nobody(size, count, seed):
+    boxes, k = random_boxes(2, count, size, seeded(seed)), count
+    form, owners = PastedBoxes(boxes, size), owners_by_hand(boxes, size)
+    counts = torch.tensor(_count(owners, k))
+    assert torch.equal(form.shares(k), counts.to(torch.float32) / (size[0] * size[1]))
+    assert torch.equal(form.dense(k, size).sum(1) == 0, owners == k)
+
+
+@given(sizes, st.integers(1, 5), seeds)
+def test_owner_maps_count_and_cover_every_pixel_once(size, k, seed):
+    owners = torch.randint(0, k + 1, (2, *size), generator=seeded(seed), dtype=torch.uint8)
+    form = Owners(owners)
+    assert torch.equal(form.shares(k), torch.tensor(_count(owners, k)) / torch.tensor(float(size[0] * size[1])))
+    dense = form.dense(k, size)
+    assert dense.dtype == torch.float32 and dense.shape == (2, k, *size)
+    for b, i, j in itertools.product(range(2), range(size[0]), range(size[1])):
+        expected = [float(owners[b, i, j] == slot) for slot in range(k)]
+        assert dense[b, :, i, j].tolist() == expected
+
+
+@given(sizes, sizes, seeds)
+def test_hard_masks_resize_to_the_nearest_pixel(old, new, seed):
+    boxes = random_boxes(2, 2, old, seeded(seed))
+    form = PastedBoxes(boxes, old)
+    owners, resized = form.owners(3), form.resize(3, new)
+    assert resized.size == new
+    for i, j in itertools.product(range(new[0]), range(new[1])):
+        # The centre of the new pixel in old pixels, in whole numbers: (i + 1/2) * old / new, rounded down.
+        row, column = ((2 * place + 1) * a // (2 * b) for place, a, b in zip((i, j), old, new))
+        assert torch.equal(resized.owners(3)[:, i, j], owners[:, row, column])
+    assert torch.equal(form.dense(3, new), resized.dense(3, new))
+
+
+def test_resizing_to_the_same_size_changes_nothing():
+    form = NestedBoxes(torch.tensor([[[1, 1, 3, 4]]]), (5, 6))
+    assert form.resize(2, (5, 6)) is form
+
+
+def test_constant_masks_are_the_same_everywhere_and_fit_any_size():
+    coefficients = torch.tensor([[0.25, 0.75], [1.0, 0.0]])
+    form = Constant(coefficients)
+    assert form.size is None and form.resize(2, (9, 9)) is form
+    assert torch.equal(form.shares(2), coefficients)
+    assert torch.equal(form.dense(2, (2, 3)), coefficients[:, :, None, None].expand(2, 2, 2, 3))
+
+
+def _growth(old, new):
+    """``(new, old)`` linear interpolation matrix with half-pixel centres and clamped ends."""
+    matrix = np.zeros((new, old))
+    for i in range(new):
+        place = min(max((i + 0.5) * old / new - 0.5, 0), old - 1)
+        low = min(int(place), old - 1)
+        high = min(low + 1, old - 1)
+        matrix[i, low] += 1 - (place - low)
+        matrix[i, high] += place - low
+    return matrix
+
+
+def test_soft_maps_grow_by_blocks_or_smoothly():
+    maps = torch.rand(2, 3, 4, 5, generator=seeded())
+    blocks = Soft(maps, (8, 15)).dense(3, (8, 15))
+    assert torch.equal(blocks, maps.repeat_interleave(2, dim=2).repeat_interleave(3, dim=3))
+    smooth = Soft(maps, (9, 11), "bilinear").dense(3, (9, 11))
+    expected = np.einsum("ih,jw,bkhw->bkij", _growth(4, 9), _growth(5, 11), maps.double().numpy())
+    torch.testing.assert_close(smooth.double(), torch.from_numpy(expected), rtol=1e-5, atol=1e-6)
+
+
+def test_soft_blocks_follow_the_same_nearest_rule_as_hard_masks():
+    owners = torch.randint(0, 3, (1, 4, 6), generator=seeded(), dtype=torch.uint8)
+    maps = torch.stack([owners == slot for slot in range(3)], dim=1).float()
+    for size in ((7, 9), (3, 4), (4, 6), (13, 2)):
+        assert torch.equal(Soft(maps, (4, 6)).dense(3, size), Owners(owners).dense(3, size))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_soft_shares_are_the_means_of_the_masks_that_are_applied(mode):
+    maps = torch.rand(3, 2, 4, 3, generator=seeded())
+    form = Soft(maps, (9, 8), mode)
+    torch.testing.assert_close(form.shares(2), form.dense(2, (9, 8)).double().mean((2, 3)).float())
+
+
+FORMS = {
+    "constant": Constant(torch.tensor([[0.25, 0.75]] * 3)),
+    "nested": NestedBoxes(torch.tensor([[[1, 1, 4, 5]]] * 3), (5, 6)),
+    "pasted": PastedBoxes(torch.tensor([[[1, 1, 4, 5]]] * 3), (5, 6)),
+    "owners": Owners(torch.randint(0, 2, (3, 5, 6), generator=seeded(), dtype=torch.uint8)),
+    "soft": Soft(torch.rand(3, 2, 5, 6, generator=seeded()), (5, 6)),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_selected_rows_keep_their_masks_and_the_others_belong_to_slot_0(name):
+    form, chosen = FORMS[name], torch.tensor([True, False, True])
+    dense, selected = form.dense(2, (5, 6)), form.select(chosen).dense(2, (5, 6))
+    assert torch.equal(selected[chosen], dense[chosen])
+    assert bool((selected[1, 0] == 1).all()) and bool((selected[1, 1] == 0).all())
+    assert type(form.select(chosen)) is type(form)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_masks_move_to_another_device(name):
+    moved = FORMS[name].to("meta")
+    assert type(moved) is type(FORMS[name]) and moved.dense(2, (5, 6)).device.type == "meta"

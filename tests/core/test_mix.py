@@ -1,0 +1,492 @@
+"""The record: apply and targets against the definition, one pixel at a time, for every form, dtype and layout."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from oracle import (
+    blend_by_hand,
+    owners_by_hand,
+    paste_by_hand,
+    random_boxes,
+    random_images,
+    random_nested_boxes,
+    same_bytes,
+    same_mix,
+    seeded,
+    targets_by_hand,
+    unchanged_global_rng,
+)
+
+from mixlab import Mix
+from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft
+
+FLOATS = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
+DTYPES = [*FLOATS, torch.uint8, torch.int16, torch.int64, torch.bool]
+#: Rounding of a sum of a few terms of order one.
+TOLERANCE = {torch.float64: 1e-6, torch.float32: 2e-6, torch.float16: 8e-3, torch.bfloat16: 6e-2}
+
+
+def _sources(batch, k, seed=0, anchored=True):
+    sources = torch.randint(0, batch, (batch, k), generator=seeded(seed))
+    if anchored:
+        sources[:, 0] = torch.arange(batch)
+    return sources
+
+
+def _shares(batch, k, seed=0):
+    return torch.rand(batch, k, generator=seeded(seed)).softmax(1)
+
+
+def _mix(form, batch=3, k=3, size=(5, 7), seed=0, anchored=True, fill=0.0, boxes=None):
+    """A mix of one kind with everything else random; ``boxes`` beyond k - 1 leave pixels to nobody."""
+    generator, boxes = seeded(seed), k - 1 if boxes is None else boxes
+    forms = {
+        "constant": lambda: Constant(_shares(batch, k, seed)),
+        "nested": lambda: NestedBoxes(random_nested_boxes(batch, boxes, size, generator), size),
+        "pasted": lambda: PastedBoxes(random_boxes(batch, boxes, size, generator), size),
+        "owners": lambda: Owners(torch.randint(0, boxes + 1, (batch, *size), generator=generator).byte()),
+        "soft": lambda: Soft(torch.rand(batch, k, *size, generator=generator) / k, size),
+    }
+    return Mix(_sources(batch, k, seed, anchored), forms[form](), fill=fill)
+
+
+FORMS = ["constant", "nested", "pasted", "owners", "soft"]
+HARD = ["nested", "pasted", "owners"]
+
+
+@given(
+    st.sampled_from(HARD),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.tuples(st.integers(1, 8), st.integers(1, 8)),
+    st.sampled_from(DTYPES),
+    st.booleans(),
+    st.integers(0, 1),
+    st.integers(0, 999),
+)
+def test_hard_masks_show_every_pixel_of_its_owner(form, batch, k, size, dtype, anchored, beyond, seed):
+    mix = _mix(form, batch, k, size, seed, anchored, fill=1, boxes=k - 1 + beyond)
+    images = random_images((batch, 2, *size), dtype, seeded(seed))
+    before = images.clone()
+    owners = mix.owners if form == "owners" else owners_by_hand(mix.form.boxes, size)
+    assert same_bytes(mix.apply(images), paste_by_hand(images, mix.sources, owners, fill=1))
+    assert same_bytes(images, before)
+    assert same_bytes(mix.apply(images), mix.apply(images))
+
+
+@given(
+    st.sampled_from(["constant", "soft"]),
+    st.integers(1, 4),
+    st.integers(1, 5),
+    st.sampled_from(FLOATS),
+    st.booleans(),
+    st.integers(0, 999),
+)
+def test_blends_are_weighted_sums_at_every_pixel(form, batch, k, dtype, anchored, seed):
+    mix = _mix(form, batch, k, (4, 3), seed, anchored, fill=0.5)
+    images = random_images((batch, 2, 4, 3), dtype, seeded(seed))
+    before, mixed = images.clone(), mix.apply(images)
+    assert mixed.dtype == dtype
+    expected = blend_by_hand(images, mix.sources, mix.masks((4, 3)), fill=0.5)
+    torch.testing.assert_close(mixed.double(), expected, rtol=0, atol=TOLERANCE[dtype] * 4)
+    assert same_bytes(images, before) and same_bytes(mixed, mix.apply(images))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("k", [1, 2, 3, 5])
+@pytest.mark.parametrize("size", [(8, 9), (70, 60), (150, 140)], ids=str)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_copying_boxes_gathering_pixels_and_dense_masks_agree(dtype, k, size, memory_format):
+    """Small and large images take different paths; a written-out owner map always takes the look-up."""
+    boxes = random_boxes(3, k - 1, size, seeded(k))
+    sources = _sources(3, k, seed=k, anchored=k % 2 == 0)
+    pasted = Mix(sources, PastedBoxes(boxes, size))
+    written = Mix(sources, Owners(pasted.owners))
+    images = random_images((3, 3, *size), dtype, seeded(1)).to(memory_format=memory_format)
+    mixed = pasted.apply(images)
+    assert same_bytes(mixed, written.apply(images))
+    dense = torch.zeros_like(images)
+    for slot, mask in enumerate(pasted.masks().unbind(1)):
+        dense = torch.where(mask[:, None] == 1, images[sources[:, slot]], dense)
+    assert same_bytes(mixed, dense)
+    assert mixed.is_contiguous(memory_format=memory_format)
+
+
+def test_two_threads_copy_what_one_copies():
+    size = (224, 200)
+    mix = Mix(_sources(40, 4), NestedBoxes(random_nested_boxes(40, 3, size, seeded()), size))
+    images = torch.rand(40, 3, *size, generator=seeded())
+    one, threads = mix.apply(images), torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        two = mix.apply(images)
+    finally:
+        torch.set_num_threads(threads)
+    assert same_bytes(one, two) and same_bytes(one, Mix(mix.sources, Owners(mix.owners)).apply(images))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [(6, 5), (70, 64)], ids=str)
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_memory_format_is_kept(form, size, k):
+    mix = _mix(form, batch=3, k=k, size=size, fill=0.3, boxes=k)
+    images = torch.randn(3, 3, *size, generator=seeded())
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        mixed = mix.apply(images.to(memory_format=memory_format))
+        assert mixed.is_contiguous(memory_format=memory_format)
+        torch.testing.assert_close(mixed, mix.apply(images), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [(6, 5), (70, 64)], ids=str)
+def test_views_are_read_and_never_written(form, size):
+    mix = _mix(form, batch=4, k=3, size=size)
+    large = torch.randn(4, 5, size[0] + 2, size[1] * 2, generator=seeded())
+    views = {
+        "expanded rows": large[:1, :3, : size[0], : size[1]].expand(4, -1, -1, -1),
+        "expanded channels": large[:, :1, : size[0], : size[1]].expand(-1, 3, -1, -1),
+        "strided": large[:, 1:4, 2:, ::2],
+        "transposed": torch.randn(4, 3, size[1], size[0], generator=seeded()).mT,
+        "flipped batch": large[:, :3, : size[0], : size[1]].flip(0)[1:].repeat(2, 1, 1, 1)[:4],
+    }
+    for name, view in views.items():
+        before = view.clone(memory_format=torch.contiguous_format)
+        mixed = mix.apply(view)
+        assert same_bytes(view, before), name
+        torch.testing.assert_close(mixed, mix.apply(before), rtol=0, atol=0)
+        mixed.add_(1)
+        assert same_bytes(view, before), f"{name}: the result shares memory with the input"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_result_is_new_memory_even_where_nothing_is_mixed(form):
+    mix = _mix(form, k=1, boxes=0)
+    images = torch.randn(3, 2, 5, 7, generator=seeded())
+    before = images.clone()
+    mix.apply(images).zero_()
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize("size", [(3, 4), (70, 64)], ids=str)
+def test_the_path_with_gradients_gives_the_same_values(form, k, size):
+    mix = _mix(form, batch=3, k=k, size=size, fill=0.3, boxes=k)
+    images = torch.randn(3, 2, *size, generator=seeded())
+    with torch.no_grad():
+        fast = mix.apply(images)
+    slow = mix.apply(images.clone().requires_grad_())
+    assert slow.requires_grad
+    torch.testing.assert_close(slow.detach(), fast, rtol=0, atol=1e-7)
+    with torch.no_grad():
+        assert torch.equal(mix.apply(images.clone().requires_grad_()), fast)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_gradients_with_respect_to_images(form, k):
+    mix = _mix(form, batch=3, k=k, size=(2, 3), fill=0.3, boxes=k)
+    images = torch.randn(3, 1, 2, 3, generator=seeded(), dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(mix.apply, images)
+
+
+def test_gradients_with_respect_to_masks_and_their_shares():
+    images = torch.randn(2, 1, 4, 6, generator=seeded(), dtype=torch.float64)
+    maps = torch.rand(2, 2, 2, 3, generator=seeded(), dtype=torch.float64, requires_grad=True)
+    sources = torch.tensor([[0, 1], [1, 0]])
+    for mode in ("nearest", "bilinear"):
+        assert torch.autograd.gradcheck(lambda m: Mix(sources, Soft(m, (4, 6), mode)).apply(images), maps)
+    shares = torch.rand(2, 2, generator=seeded(), dtype=torch.float64, requires_grad=True)
+    for k in (2, 3):
+        slots = torch.cat([sources, sources[:, :1]], dim=1)[:, :k]
+        wide = torch.rand(2, k, generator=seeded(), dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradcheck(lambda c: Mix(slots, Constant(c)).apply(images), wide)
+    targets = Mix(sources, Constant(shares)).targets(torch.tensor([0, 1]), 3)
+    targets[0, 0].backward()
+    assert shares.grad[0, 0] == 1 and shares.grad.sum() == 1
+
+
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 999), st.booleans())
+def test_targets_are_the_weights_summed_by_class(batch, k, seed, soft):
+    mix = Mix(_sources(batch, k, seed, anchored=False), Constant(_shares(batch, k, seed)))
+    if soft:
+        labels, classes = torch.rand(batch, 4, generator=seeded(seed)).softmax(1), None
+    else:
+        labels, classes = torch.randint(0, 4, (batch,), generator=seeded(seed)), 4
+    targets = mix.targets(labels, classes)
+    assert targets.dtype == torch.float32 and targets.shape == (batch, 4)
+    torch.testing.assert_close(targets.double(), targets_by_hand(mix, labels, classes), rtol=0, atol=1e-6)
+    torch.testing.assert_close(targets.sum(1), torch.ones(batch))
+
+
+INTEGERS = [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS, ids=str)
+def test_labels_of_any_integer_dtype(dtype):
+    mix = Mix(torch.tensor([[0, 1], [1, 0]]), Constant(torch.tensor([[0.25, 0.75], [1.0, 0.0]])))
+    targets = mix.targets(torch.tensor([2, 0], dtype=dtype), 3)
+    assert targets.tolist() == [[0.75, 0.0, 0.25], [1.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_soft_labels_of_any_floating_dtype_give_float32_targets(dtype):
+    mix = Mix(torch.tensor([[0, 1], [1, 0]]), Constant(torch.tensor([[0.25, 0.75], [1.0, 0.0]])))
+    targets = mix.targets(torch.tensor([[0.5, 0.5], [0.0, 1.0]], dtype=dtype))
+    assert targets.dtype == torch.float32 and targets.tolist() == [[0.125, 0.875], [0.0, 1.0]]
+
+
+def test_declared_weights_make_the_targets_and_masks_make_the_shares():
+    form = NestedBoxes(torch.tensor([[[0, 0, 2, 2]]]), (4, 4))
+    mix = Mix(torch.tensor([[0, 0]]), form, weights=torch.tensor([[0.5, 0.5]], dtype=torch.float64))
+    assert mix.shares.tolist() == [[0.75, 0.25]] and mix.weights.tolist() == [[0.5, 0.5]]
+    assert mix.weights.dtype == mix.shares.dtype == torch.float32
+
+
+FILLS = {
+    "number": 0.25,
+    "one for each channel": torch.tensor([0.1, 0.2]).view(2, 1, 1),
+    "noise": torch.randn(3, 2, 5, 7, generator=seeded(3)),
+    "float64 noise": torch.randn(3, 2, 5, 7, generator=seeded(3), dtype=torch.float64),
+}
+
+
+@pytest.mark.parametrize("name", FILLS)
+@pytest.mark.parametrize("form", HARD)
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_fill_is_shown_where_nobody_is(name, form, k):
+    fill = FILLS[name]
+    mix = _mix(form, k=k, boxes=k, fill=fill, seed=5)
+    images = torch.randn(3, 2, 5, 7, generator=seeded(4))
+    assert bool((mix.owners == k).any()), "the example leaves nothing to fill"
+    assert same_bytes(mix.apply(images), paste_by_hand(images, mix.sources, mix.owners, fill))
+    assert same_bytes(mix.apply(images, fill=2.0), paste_by_hand(images, mix.sources, mix.owners, 2.0))
+
+
+@pytest.mark.parametrize("name", FILLS)
+def test_fill_completes_soft_masks(name):
+    mix = _mix("soft", fill=FILLS[name])
+    images = torch.randn(3, 2, 5, 7, generator=seeded(4))
+    expected = blend_by_hand(images, mix.sources, mix.masks(), FILLS[name])
+    torch.testing.assert_close(mix.apply(images).double(), expected, rtol=0, atol=1e-5)
+
+
+def test_large_images_with_fill():
+    mix = _mix("pasted", k=2, size=(80, 70), boxes=2)
+    images = torch.randn(3, 3, 80, 70, generator=seeded())
+    assert same_bytes(mix.apply(images, fill=0.5), paste_by_hand(images, mix.sources, mix.owners, 0.5))
+
+
+@pytest.mark.parametrize("form", HARD)
+def test_segmentation_masks_and_second_views_follow_the_images(form):
+    mix = _mix(form)
+    names = torch.randint(0, 200, (3, 5, 7), generator=seeded(), dtype=torch.uint8)
+    mixed = mix.apply(names[:, None].float())
+    for other in (names, names[:, None], names[:, None].long(), names[:, None].expand(-1, 4, -1, -1)):
+        shown = mix.apply(other)
+        assert shown.dtype == other.dtype and shown.shape == other.shape
+        assert torch.equal(shown.reshape(3, -1, 5, 7)[:, :1].float(), mixed)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [(5, 7), (40, 36)], ids=str)
+def test_video_is_mixed_frame_by_frame(form, size):
+    mix = _mix(form, size=size)
+    video = torch.randn(3, 2, 4, *size, generator=seeded())
+    mixed = mix.apply(video)
+    assert mixed.shape == video.shape
+    for frame in range(4):
+        torch.testing.assert_close(mixed[:, :, frame], mix.apply(video[:, :, frame]), rtol=0, atol=1e-6)
+
+
+def test_constant_masks_mix_vectors():
+    mix = _mix("constant", batch=4, k=3)
+    features = torch.randn(4, 6, generator=seeded())
+    expected = torch.einsum("bk,bkf->bf", mix.shares, features[mix.sources])
+    torch.testing.assert_close(mix.apply(features), expected)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [(5, 7), (10, 14), (3, 4), (1, 1)], ids=str)
+def test_resized_mixes_say_what_they_show(form, size):
+    mix = _mix(form, batch=3, k=3)
+    resized = mix.resize(size)
+    assert torch.equal(resized.sources, mix.sources)
+    torch.testing.assert_close(resized.shares, resized.masks(size).mean((2, 3)))
+    assert torch.equal(resized.weights, resized.shares)
+    images = torch.eye(3)[:, :, None, None].expand(3, 3, *size).contiguous()
+    table = torch.zeros(3, 3).scatter_add_(1, mix.sources, resized.shares)
+    torch.testing.assert_close(resized.apply(images).mean((2, 3)), table)
+
+
+def test_resizing_by_whole_factors_keeps_hard_shares_and_declared_weights():
+    mix = _mix("nested", batch=3, k=3)
+    assert torch.equal(mix.resize((10, 21)).shares, mix.shares)
+    declared = Mix(mix.sources, mix.form, weights=torch.tensor([[1.0, 0.0, 0.0]] * 3))
+    assert torch.equal(declared.resize((2, 2)).weights, declared.weights)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_selected_rows_are_mixed_and_the_others_are_themselves_byte_for_byte(form):
+    mix = _mix(form, batch=4, k=3, anchored=False, fill=7.0, boxes=3)
+    chosen = torch.tensor([True, False, False, True])
+    images, labels = torch.randn(4, 2, 5, 7, generator=seeded()), torch.tensor([3, 1, 2, 0])
+    mixed = mix.select(chosen).apply(images)
+    assert same_bytes(mixed[~chosen], images[~chosen])
+    assert same_bytes(mixed[chosen], mix.apply(images)[chosen])
+    targets = mix.select(chosen).targets(labels, 4)
+    assert torch.equal(targets[~chosen], torch.eye(4)[labels[~chosen]])
+    assert torch.equal(targets[chosen], mix.targets(labels, 4)[chosen])
+    assert torch.equal(mix.select(chosen).sources[~chosen], torch.tensor([[1] * 3, [2] * 3]))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_mix_survives_pickling_and_copying(form):
+    mix = _mix(form, fill=torch.tensor([0.1, 0.2]).view(2, 1, 1), boxes=3)
+    images = torch.randn(3, 2, 5, 7, generator=seeded())
+    mixed = mix.apply(images)
+    for twin in (pickle.loads(pickle.dumps(mix)), copy.deepcopy(mix), copy.copy(mix)):
+        assert same_mix(mix, twin) and same_bytes(twin.apply(images), mixed)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_moving_keeps_everything(form):
+    mix = _mix(form, fill=torch.tensor([0.1, 0.2]).view(2, 1, 1))
+    assert mix.to("cpu") is mix
+    moved = mix.to("meta")
+    assert moved.sources.device.type == moved.weights.device.type == moved.fill.device.type == "meta"
+    assert (len(moved), moved.k, moved.form.size) == (len(mix), mix.k, mix.form.size)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("k", [1, 2, 5])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_a_mix_replays_on_another_device(form, k, memory_format):
+    mix = _mix(form, batch=4, k=k, size=(24, 20), fill=torch.randn(2, 1, 1, generator=seeded()), boxes=k)
+    images = torch.randn(4, 2, 24, 20, generator=seeded()).to(memory_format=memory_format)
+    there = mix.to("cuda")
+    mixed = there.apply(images.cuda())
+    assert mixed.is_contiguous(memory_format=memory_format)
+    tolerance = 0 if form in HARD else 1e-6
+    torch.testing.assert_close(mixed.cpu(), mix.apply(images), rtol=0, atol=tolerance)
+    torch.testing.assert_close(there.shares.cpu(), mix.shares, rtol=0, atol=tolerance)
+    labels = torch.tensor([3, 1, 0, 1])
+    torch.testing.assert_close(there.targets(labels.cuda(), 5).cpu(), mix.targets(labels, 5))
+
+
+def test_identity():
+    mix = Mix.identity(3)
+    assert (len(mix), mix.k, mix.anchored) == (3, 1, True) and mix.weights.tolist() == [[1.0]] * 3
+    for dtype in DTYPES:
+        images = random_images((3, 2, 4, 5), dtype, seeded())
+        assert same_bytes(mix.apply(images), images)
+    assert torch.equal(mix.targets(torch.tensor([1, 0, 1]), 2), torch.tensor([[0.0, 1], [1, 0], [0, 1]]))
+
+
+def test_anchored_tells_whether_slot_0_is_the_row():
+    form = Constant(torch.full((2, 2), 0.5))
+    assert Mix(torch.tensor([[0, 1], [1, 0]]), form).anchored
+    assert not Mix(torch.tensor([[1, 0], [0, 1]]), form).anchored
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_applying_touches_no_random_state(form):
+    mix = _mix(form)
+    with unchanged_global_rng():
+        mix.apply(torch.zeros(3, 2, 5, 7))
+        mix.targets(torch.tensor([0, 1, 2]), 3)
+
+
+def test_constant_masks_refuse_integer_images_with_both_dtypes_named():
+    for form in ("constant", "soft"):
+        for dtype in (torch.uint8, torch.int64, torch.bool):
+            with pytest.raises(ValueError, match=f"expected floating-point images.*received {dtype}"):
+                _mix(form).apply(torch.zeros(3, 2, 5, 7, dtype=dtype))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_another_number_of_rows_is_an_error(form):
+    with pytest.raises(ValueError, match=r"expected a batch of shape \(3, \.\.\.\), received \(4, 2, 5, 7\)"):
+        _mix(form).apply(torch.zeros(4, 2, 5, 7))
+    with pytest.raises(ValueError, match=r"expected labels of shape \(3,\) or \(3, C\), received \(2,\)"):
+        _mix(form).targets(torch.zeros(2, dtype=torch.int64), 3)
+
+
+@pytest.mark.parametrize("form", ["nested", "pasted", "owners", "soft"])
+@pytest.mark.parametrize("shape", [(3, 2, 7, 5), (3, 2, 6, 7), (3, 70, 70), (3, 35), (3, 100, 60, 60)], ids=str)
+def test_another_size_is_an_error(form, shape):
+    with pytest.raises(ValueError, match=r"expected images of height and width \(5, 7\).*received shape \(3, "):
+        _mix(form).apply(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_images_elsewhere_are_an_error(form):
+    with pytest.raises(ValueError, match="expected images on cpu, where the mix is, received meta"):
+        _mix(form).apply(torch.zeros(3, 2, 5, 7, device="meta"))
+
+
+@pytest.mark.parametrize("form", ["nested", "owners", "soft"])
+@pytest.mark.parametrize("shape", [(5, 1, 1), (3, 2, 5, 6), (2, 3, 2, 5, 7)], ids=str)
+def test_a_fill_that_does_not_broadcast_is_an_error(form, shape):
+    mix = _mix(form, boxes=3)
+    with pytest.raises(ValueError, match="expected a fill that broadcasts to images of shape .*, received shape"):
+        mix.apply(torch.zeros(3, 2, 5, 7), fill=torch.ones(shape))
+
+
+@pytest.mark.parametrize(
+    "sources, form, weights, message",
+    [
+        (torch.zeros(3, dtype=torch.int64), Constant(torch.ones(3, 1)), None, r"\(B, K\) and dtype int64.*\(3,\)"),
+        (torch.zeros(3, 1, dtype=torch.int32), Constant(torch.ones(3, 1)), None, "dtype int64, received .*int32"),
+        (torch.zeros(3, 2, dtype=torch.int64), Constant(torch.ones(3, 1)), None, r"\(3, 2\), received \(3, 1\)"),
+        (torch.zeros(3, 2, dtype=torch.int64), Owners(torch.zeros(2, 4, 4).byte()), None, r"\(3, 2\), received \(2, 2\)"),
+        (torch.zeros(3, 1, dtype=torch.int64), Constant(torch.ones(3, 1)), torch.ones(3), r"weights .*received \(3,\)"),
+        (torch.zeros(3, 3, dtype=torch.int64), NestedBoxes(torch.zeros(3, 1, 4).long(), (4, 4)), None, r"\(3, 3\)"),
+    ],
+)
+def test_parts_that_do_not_fit_are_an_error(sources, form, weights, message):
+    with pytest.raises(ValueError, match=message):
+        Mix(sources, form, weights=weights)
+
+
+def test_constant_masks_need_to_be_told_a_size():
+    with pytest.raises(ValueError, match=r"expected a size \(height, width\)"):
+        _mix("constant").masks()
+
+
+def test_owners_exist_only_where_a_pixel_has_one():
+    with pytest.raises(AttributeError):
+        _ = _mix("soft").owners
+
+
+@pytest.mark.parametrize(
+    "labels, classes, message",
+    [
+        (torch.zeros(3), 4, r"expected integer class labels or \(B, C\) probabilities.*float32"),
+        (torch.zeros(3, dtype=torch.bool), 4, "expected integer class labels .*bool"),
+        (torch.tensor([0, 4, 1]), 4, r"expected labels in 0\.\.3, received values from 0 to 4"),
+        (torch.tensor([0, -1, 1]), 4, r"expected labels in 0\.\.3, received values from -1 to 1"),
+        (torch.tensor([0, 2, 1]), None, "expected num_classes"),
+        (torch.zeros(3, 4, dtype=torch.int64), None, r"floating-point probabilities of shape \(3, C\).*int64"),
+        (torch.zeros(3, 4), 5, r"probabilities of shape \(3, 5\), received \(3, 4\)"),
+        (torch.zeros(3, 4, 2), 4, r"expected labels of shape \(3,\) or \(3, C\), received \(3, 4, 2\)"),
+    ],
+)
+def test_labels_that_cannot_be_mixed_are_an_error(labels, classes, message):
+    with pytest.raises(ValueError, match=message):
+        _mix("nested").targets(labels, classes)
+
+
+def test_choosing_rows_needs_one_answer_for_each():
+    for chosen in (torch.ones(4, dtype=torch.bool), torch.ones(3, 1, dtype=torch.bool), torch.ones(3)):
+        with pytest.raises(ValueError, match=r"expected a bool tensor of shape \(3,\), received"):
+            _mix("nested").select(chosen)
+
+
+def test_the_printed_form_tells_what_it_is():
+    assert repr(_mix("nested")) == "Mix(B=3, K=3, NestedBoxes, cpu)"
