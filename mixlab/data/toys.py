@@ -78,33 +78,38 @@ def line(n: int, generator: torch.Generator, classes: tuple[int, int, int] = (0,
     return Points((part - 1 + offset)[:, None], torch.tensor(classes)[part])
 
 
-def rings(n: int, generator: torch.Generator, inner: float = 0.4, outer: tuple[float, float] = (0.8, 1.2)) -> Points:
-    """Draw a disc of class 1 around the origin inside a ring of class 0.
+def rings(
+    n: int,
+    generator: torch.Generator,
+    bands: tuple[tuple[float, float], ...] = ((0.0, 0.3), (0.7, 1.0), (1.4, 1.7)),
+    classes: tuple[int, ...] = (0, 1, 0),
+) -> Points:
+    """Draw separate rings around the origin: by default a disc of class 0 in a ring of 1 in a ring of 0.
 
     Args:
-        n: number of points, half of them (rounded up) in the ring.
+        n: number of points; each ring gets an equal part, the first ones one more where that is no integer.
         generator: draws the positions, uniformly in area.
-        inner: radius of the disc.
-        outer: radii of the ring.
+        bands: inner and outer radius of each ring; 0 as inner radius makes a disc.
+        classes: of the rings.
 
     Raises:
-        ValueError: for fewer than two points, or radii that do not leave a gap.
+        ValueError: for fewer points than rings, or rings that touch.
 
     Example:
         >>> x, labels = rings(100, torch.Generator().manual_seed(0))
-        >>> bool((x[labels == 1].norm(dim=1) <= 0.4).all()), bool((x[labels == 0].norm(dim=1) >= 0.8).all())
-        (True, True)
+        >>> bool((x[labels == 1].norm(dim=1) - 0.85).abs().max() < 0.15)
+        True
     """
-    _check(n, 2)
-    if not 0 < inner < outer[0] < outer[1]:
-        raise ValueError(f"expected radii 0 < inner < outer[0] < outer[1], received {inner} and {outer}")
-    labels = torch.arange(n) * 2 // (n + n % 2)
-    low = torch.where(labels == 0, outer[0], 0.0).square()
-    high = torch.where(labels == 0, outer[1], inner).square()
+    _check(n, len(bands))
+    edges = [radius for band in bands for radius in band]
+    if edges[0] < 0 or any(low >= high for low, high in zip(edges, edges[1:])) or len(classes) != len(bands):
+        raise ValueError(f"expected rising radii and a class for each ring, received {bands} and {classes}")
+    part = (torch.arange(n) * len(bands) / n).long()
+    low, high = torch.tensor(bands)[part].square().unbind(1)
     uniform = torch.rand(2, n, generator=generator)
     radius = (low + (high - low) * uniform[0]).sqrt()
     angle = 2 * math.pi * uniform[1]
-    return Points(torch.stack([radius * angle.cos(), radius * angle.sin()], 1), labels)
+    return Points(torch.stack([radius * angle.cos(), radius * angle.sin()], 1), torch.tensor(classes)[part])
 
 
 def _check(n: int, least: int) -> None:
