@@ -1,0 +1,69 @@
+"""Render the book's sources and a set of executed chapters to a site."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from mixlab.book.project import Project
+
+LEFT_OUT = ("_build", "results", ".ipynb_checkpoints")
+
+
+class RenderError(RuntimeError):
+    """The site has warnings or errors; the message holds what the renderer said."""
+
+
+def render(project: Project, notebooks: Mapping[Path, NotebookNode], output: Path) -> Path:
+    """Render the site; nothing is executed.
+
+    Jupyter Book reads a copy of `book/` in which the given notebooks stand in for their sources, and every warning
+    is an error: an unknown reference, a missing citation, a page outside the table of contents.
+
+    Args:
+        project: the book.
+        notebooks: executed chapters by the path of their source; a chapter that is not given shows its stored
+            outputs.
+        output: the folder that gets `_build/html` and the copy of the sources.
+
+    Returns:
+        The path of the front page.
+
+    Raises:
+        RenderError: if Jupyter Book reports a warning or an error.
+    """
+    source = output / "_build" / "source"
+    _mirror(project.book, source, {path.relative_to(project.book): book for path, book in notebooks.items()})
+    command = [
+        sys.executable, "-c", "from jupyter_book.cli.main import main; main()",
+        "build", str(source), "--path-output", str(output), "--config", str(project.root / "_config.yml"),
+        "--toc", str(project.root / "_toc.yml"), "-W", "-n", "--keep-going",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=project.root, capture_output=True, text=True)
+    if done.returncode:
+        # A later build would not repeat the warnings of pages that it finds unchanged.
+        shutil.rmtree(output / "_build" / ".doctrees", ignore_errors=True)
+        raise RenderError(f"the site does not render cleanly:\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}")
+    return output / "_build" / "html" / "index.html"
+
+
+def _mirror(book: Path, copy: Path, notebooks: Mapping[Path, NotebookNode]) -> None:
+    """Make `copy` equal to `book` with other notebooks in it, touching only files that differ."""
+    wanted = {}
+    for path in sorted(book.rglob("*")):
+        inside = path.relative_to(book)
+        if path.is_file() and not set(inside.parts) & set(LEFT_OUT):
+            wanted[inside] = path.read_bytes()
+    wanted.update({inside: nbformat.writes(notebook).encode() for inside, notebook in notebooks.items()})
+    for path in [path for path in copy.rglob("*") if path.is_file()]:
+        if path.relative_to(copy) not in wanted:
+            path.unlink()
+    for inside, content in wanted.items():
+        path = copy / inside
+        if not (path.is_file() and path.read_bytes() == content):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)

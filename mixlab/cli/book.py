@@ -1,0 +1,147 @@
+"""`mixlab book`: run chapters, render the site, keep the stored outputs true."""
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mixlab.book.execute import Execution
+    from mixlab.book.project import Project
+
+app = typer.Typer(
+    name="book",
+    help="Run the book's chapters and render its site (in a checkout, with the extra `book`).",
+    no_args_is_help=True,
+)
+
+Budget = Annotated[str, typer.Option(help="cpu (a minute a chapter), gpu, or paper (the papers' sizes).")]
+
+
+@app.command()
+def run(
+    chapter: Annotated[str, typer.Argument(help="A chapter's name or the start of it, such as 02.")],
+    budget: Budget = "cpu",
+    out: Annotated[Path | None, typer.Option(help="Where the executed copy goes.")] = None,
+) -> None:
+    """Run one chapter from nothing into a copy; the chapter itself stays as it is."""
+    from mixlab.book.execute import ChapterError, execute, write
+    from mixlab.book.project import Project
+
+    project = Project.find()
+    path = project.chapter(chapter)
+    try:
+        with _bar(path.stem) as progress:
+            execution = execute(path, budget, progress)
+    except ChapterError as error:
+        raise _stop(error) from None
+    out = out or project.output / "runs" / f"{path.stem}-{budget}.ipynb"
+    write(execution.notebook, out)
+    typer.echo(f"{path.stem}: {execution.seconds:.0f} s at budget {budget}, {out}")
+    _report_outside([execution])
+
+
+@app.command()
+def build(budget: Budget = "cpu") -> None:
+    """Run every chapter whose code or surroundings changed, and render the site."""
+    from mixlab.book.project import Project
+    from mixlab.book.render import RenderError, render
+
+    project = Project.find()
+    executions = _executions(project, budget)
+    try:
+        index = render(project, {one.chapter: one.notebook for one in executions}, project.book)
+    except RenderError as error:
+        raise _stop(error) from None
+    typer.echo(f"The book: {index}")
+    _report_outside(executions)
+
+
+@app.command()
+def store() -> None:
+    """Run what changed, and write the outputs into the chapters (nothing else in them changes)."""
+    from mixlab.book.execute import write
+    from mixlab.book.project import Project
+
+    executions = _executions(Project.find(), "cpu")
+    for one in executions:
+        write(one.notebook, one.chapter)
+    typer.echo("Stored outputs are up to date.")
+    _report_outside(executions)
+
+
+@app.command()
+def status(budget: Budget = "cpu") -> None:
+    """Say which chapters a build would run, and how long each took."""
+    from mixlab.book.execute import last
+    from mixlab.book.project import Project
+
+    project = Project.find()
+    for chapter in project.chapters():
+        seconds = last(project, chapter, budget)
+        typer.echo(f"{chapter.stem:<32} " + ("to run" if seconds is None else f"up to date, took {seconds:.0f} s"))
+
+
+@app.command()
+def mutate() -> None:
+    """Break one fact per chapter in a copy of mixlab, and show that the chapter's test notices."""
+    from mixlab.book.mutate import MUTATIONS, chapter_passes, survives
+    from mixlab.book.project import Project
+
+    project = Project.find()
+    failed = 0
+    for chapter in dict.fromkeys(mutation.chapter for mutation in MUTATIONS):
+        # Without this control, a chapter that fails for another reason would seem to notice everything.
+        if not chapter_passes(project, chapter, project.root):
+            typer.echo(f"{chapter}: its test fails with the library as it is")
+            failed += 1
+            continue
+        for mutation in (one for one in MUTATIONS if one.chapter == chapter):
+            lived = survives(project, mutation)
+            failed += lived
+            typer.echo(f"{chapter}: {mutation.fact} ({mutation.file}): {'NOT NOTICED' if lived else 'noticed'}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _executions(project: "Project", budget: str) -> list["Execution"]:
+    """Every chapter with its present outputs; prints what each took."""
+    from mixlab.book.execute import ChapterError, executed
+
+    done = []
+    for chapter in project.chapters():
+        try:
+            with _bar(chapter.stem) as progress:
+                one = executed(project, chapter, budget, progress)
+        except ChapterError as error:
+            raise _stop(error) from None
+        done.append(one)
+        note = "" if one.fresh else " (unchanged, not run again)"
+        typer.echo(f"{chapter.stem:<32} {one.seconds:5.0f} s{note}")
+    return done
+
+
+def _report_outside(executions: list["Execution"]) -> None:
+    """End in an error where a chapter's check found its number outside the interval."""
+    lines = [f"{one.chapter.stem}: {line}" for one in executions for line in one.outside()]
+    if lines:
+        raise _stop("\n".join(["Some numbers lie outside the intervals that the text claims:", *lines]))
+
+
+@contextmanager
+def _bar(title: str):
+    """A progress bar over the cells of a chapter, on a terminal only."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, cells: progress.update(task, completed=done, total=cells)
+
+
+def _stop(error: object) -> typer.Exit:
+    typer.echo(str(error), err=True)
+    return typer.Exit(1)

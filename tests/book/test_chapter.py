@@ -1,0 +1,79 @@
+"""What chapters call: verdicts, sizes, and the first cell's settings."""
+
+import math
+
+import pytest
+import torch
+
+from mixlab.book import check, setup, sizes
+
+
+def test_a_number_inside_leaves_no_trace_of_itself(capsys):
+    check("mean", 0.123456, 0.1, 0.2)
+    check("mean", 0.187654, 0.1, 0.2)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second == "mean: in [0.1, 0.2]: ok"
+
+
+@pytest.mark.parametrize("value", [0.0999, 0.2001, math.nan, math.inf])
+def test_a_number_outside_is_named(capsys, value):
+    check("mean", value, 0.1, 0.2)
+    assert capsys.readouterr().out == f"mean: in [0.1, 0.2]: OUTSIDE, measured {value:.4g}\n"
+
+
+def test_one_sided_intervals_and_their_ends(capsys):
+    check("gap", 1.0, low=1)
+    check("gap", torch.tensor(2.0), high=2)
+    assert capsys.readouterr().out == "gap: at least 1: ok\ngap: at most 2: ok\n"
+
+
+@pytest.mark.parametrize(("low", "high"), [(2, 1), (math.nan, 1), (0, math.nan)])
+def test_an_interval_that_holds_nothing_is_refused(low, high):
+    with pytest.raises(ValueError, match="low <= high"):
+        check("mean", 1, low, high)
+
+
+def test_a_dry_run_judges_nothing(capsys, monkeypatch):
+    monkeypatch.setenv("MIXLAB_DRY_RUN", "1")
+    check("mean", 5, 0, 1)
+    assert capsys.readouterr().out == "mean: in [0, 1]: not judged in a dry run\n"
+
+
+TABLES = {"cpu": {"n": 10}, "gpu": {"n": 100}, "paper": {"n": 1000}, "dry": {"n": 1}}
+
+
+@pytest.mark.parametrize(("budget", "n", "device"), [("cpu", 10, "cpu"), ("gpu", 100, "auto"), ("paper", 1000, "auto")])
+def test_sizes_follow_the_budget(budget, n, device, monkeypatch):
+    monkeypatch.delenv("MIXLAB_DRY_RUN", raising=False)
+    size = sizes(budget, **TABLES)
+    assert (size.n, size.device, size.budget) == (n, device, budget)
+
+
+def test_sizes_of_a_dry_run_are_the_smallest_but_keep_the_budget(monkeypatch):
+    monkeypatch.setenv("MIXLAB_DRY_RUN", "1")
+    size = sizes("gpu", **TABLES)
+    assert (size.n, size.budget) == (1, "gpu")
+
+
+def test_paper_is_gpu_where_it_is_not_given():
+    assert sizes("paper", cpu={"n": 1}, gpu={"n": 2}, dry={"n": 0}).n == 2
+
+
+@pytest.mark.parametrize("missing", ["gpu", "paper", "dry"])
+def test_sizes_must_have_equal_names(missing):
+    with pytest.raises(ValueError, match=f"under '{missing}'"):
+        sizes("cpu", **{**TABLES, missing: {"m": 1}})
+
+
+def test_an_unknown_budget_is_refused():
+    with pytest.raises(ValueError, match="cpu, gpu, paper, received 'tpu'"):
+        sizes("tpu", **TABLES)
+
+
+def test_setup_makes_one_thread_and_png_sizes():
+    import matplotlib
+
+    with matplotlib.rc_context():
+        setup()
+        assert torch.get_num_threads() == 1
+        assert matplotlib.rcParams["figure.dpi"] <= 90

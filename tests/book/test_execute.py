@@ -1,0 +1,115 @@
+"""Running chapters: budgets, remembered runs, and outputs that are equal when the run was."""
+
+import nbformat
+import pytest
+
+from mixlab.book.execute import ChapterError, code_cells, execute, executed, last, tidy, with_budget, write
+
+from .conftest import write_notebook
+
+
+def text(execution) -> str:
+    """All that the chapter printed."""
+    outputs = [output for cell in execution.notebook.cells for output in cell.get("outputs", [])]
+    return "".join(output.get("text", "") for output in outputs)
+
+
+def test_a_chapter_runs_from_nothing_and_stays_as_it_is(project):
+    chapter = project.chapter("01")
+    before = chapter.read_bytes()
+    execution = execute(chapter, "cpu")
+    assert chapter.read_bytes() == before
+    assert text(execution) == "cpu\n"
+    assert [cell.execution_count for cell in code_cells(execution.notebook)] == [1, 2, 3]
+    assert code_cells(execution.notebook)[2].outputs[0].data["text/plain"] == "42"
+
+
+def test_another_budget_is_set_after_the_parameters_cell(project):
+    execution = execute(project.chapter("01"), "gpu")
+    assert text(execution) == "gpu\n"
+    assert [cell.metadata.get("tags") for cell in code_cells(execution.notebook)][:2] == [
+        ["parameters"], ["injected-parameters"],
+    ]
+
+
+def test_the_cpu_budget_computes_on_one_thread(project, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert text(execute(project.chapter("02"), "cpu")) == "1\n"
+    assert text(execute(project.chapter("02"), "gpu")) == "2\n"
+
+
+def test_progress_counts_every_code_cell(project):
+    seen = []
+    execute(project.chapter("01"), "cpu", lambda done, cells: seen.append((done, cells)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_cell_that_raises_is_reported_with_its_chapter(project):
+    chapter = write_notebook(project.book / "chapters" / "01-first.ipynb", "raise ValueError('no such mixer')")
+    with pytest.raises(ChapterError, match="(?s)01-first stopped.*no such mixer"):
+        execute(chapter, "cpu")
+
+
+def test_a_chapter_without_parameters_or_with_an_unknown_budget_is_refused(project):
+    chapter = nbformat.read(project.chapter("01"), as_version=4)
+    with pytest.raises(ValueError, match="cpu, gpu, paper, received 'tpu'"):
+        with_budget(chapter, "tpu")
+    chapter.cells = [cell for cell in chapter.cells if "parameters" not in cell.metadata.get("tags", [])]
+    with pytest.raises(ValueError, match="tagged 'parameters'"):
+        with_budget(chapter, "gpu")
+
+
+def test_a_run_is_remembered_until_code_package_or_lock_change(project):
+    chapter = project.chapter("01")
+    assert last(project, chapter, "cpu") is None
+    assert executed(project, chapter, "cpu").fresh
+    again = executed(project, chapter, "cpu")
+    assert not again.fresh and text(again) == "cpu\n" and last(project, chapter, "cpu") == again.seconds
+    assert last(project, chapter, "gpu") is None
+
+    for change in ("mixlab/mix.py", "requirements.lock"):
+        (project.root / change).write_text("changed\n")
+        assert last(project, chapter, "cpu") is None
+        assert executed(project, chapter, "cpu").fresh
+
+    write_notebook(chapter, "print(budget)", "6 * 8")
+    assert last(project, chapter, "cpu") is None
+
+
+def test_new_prose_keeps_the_outputs_and_is_shown(project):
+    chapter = project.chapter("01")
+    executed(project, chapter, "cpu")
+    notebook = nbformat.read(chapter, as_version=4)
+    notebook.cells[0].source = "# A better title"
+    notebook.cells.insert(1, nbformat.v4.new_markdown_cell("More words."))
+    nbformat.write(notebook, chapter)
+    again = executed(project, chapter, "cpu")
+    assert not again.fresh
+    assert [cell.source for cell in again.notebook.cells[:2]] == ["# A better title", "More words."]
+    assert text(again) == "cpu\n"
+
+
+def test_two_runs_store_equal_bytes(project):
+    chapter = project.chapter("01")
+    write(execute(chapter, "cpu").notebook, chapter)
+    first = chapter.read_bytes()
+    write(execute(chapter, "cpu").notebook, chapter)
+    assert chapter.read_bytes() == first
+    assert b"execution_count" in first and b"iopub" not in first and b'"version"' not in first
+
+
+def test_pieces_of_a_stream_are_joined_and_other_streams_kept_apart():
+    new = nbformat.v4
+    streams = [("stdout", "a\n"), ("stdout", "b\n"), ("stderr", "c\n"), ("stdout", "d\n")]
+    outputs = [new.new_output("stream", name=name, text=piece) for name, piece in streams]
+    notebook = tidy(new.new_notebook(cells=[new.new_code_cell("f()", outputs=outputs)]))
+    assert [(one.name, one.text) for one in notebook.cells[0].outputs] == [
+        ("stdout", "a\nb\n"), ("stderr", "c\n"), ("stdout", "d\n"),
+    ]
+
+
+def test_numbers_outside_their_interval_are_found(project):
+    code = "from mixlab.book import check\ncheck('a', 1, 0, 2)\ncheck('b', 3, 0, 2)"
+    chapter = write_notebook(project.book / "chapters" / "01-first.ipynb", code)
+    # The kernel works in the chapter's folder, so it finds the installed package and not the fixture's.
+    assert execute(chapter, "cpu").outside() == ["b: in [0, 2]: OUTSIDE, measured 3"]
