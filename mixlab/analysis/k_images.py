@@ -1,0 +1,97 @@
+"""The records of the K-image grid, read as an answer: does mixing more than two images help?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mixlab.analysis.paired import MINIMUM_SEEDS, Difference, paired_difference
+
+__all__ = ["against_two", "errors_by_k", "family", "seed_table", "verdict"]
+
+COMPOSITIONS = {"dcutmix": "nested", "pasted-cutmix": "pasted"}
+
+
+def family(risk: Mapping) -> tuple[str, int] | None:
+    """What a setting mixes apart from K, and its K; None for a setting without mixing.
+
+    Example:
+        >>> family({"name": "vicinal", "mixer": {"name": "dcutmix", "k": 5, "alpha": 0.2}})
+        ('nested, α = 1/K', 5)
+        >>> family({"name": "manifold", "mixer": {"name": "dmixup", "k": 3, "alpha": 1.0}, "layers": [""]})
+        ('Manifold Mixup, α = 1', 3)
+    """
+    if "mixer" not in risk:
+        return None
+    mixer = risk["mixer"]
+    k, alpha = mixer["k"], mixer["alpha"]
+    concentration = "1/K" if abs(alpha * k - 1) < 1e-9 else f"{alpha:g}"
+    linear = "Manifold Mixup" if risk["name"] == "manifold" else "Input Mixup"
+    return f"{COMPOSITIONS.get(mixer['name'], linear)}, α = {concentration}", k
+
+
+def seed_table(frame, value: str = "test_error"):
+    """Seeds, mean and standard deviation of every row of an experiment, in the order of its runs.
+
+    Args:
+        frame: records, see `mixlab.reproduce.load`; it may be empty.
+        value: which column.
+
+    Returns:
+        A pandas DataFrame indexed by row, with `seeds`, `mean` and `std` (ddof 1, NaN for one seed).
+    """
+    import pandas
+
+    if frame.empty:
+        return pandas.DataFrame(columns=["seeds", "mean", "std"])
+    groups = frame.groupby("row", sort=False)[value]
+    return pandas.DataFrame({"seeds": groups.size(), "mean": groups.mean(), "std": groups.std(ddof=1)})
+
+
+def errors_by_k(frame) -> dict[str, dict[int, dict[int, float]]]:
+    """Test errors as family -> K -> seed -> percent; rows without mixing are left out."""
+    found: dict[str, dict[int, dict[int, float]]] = {}
+    for _, row in frame.iterrows():
+        if (kind := family(row["risk"])) is not None:
+            name, k = kind
+            found.setdefault(name, {}).setdefault(k, {})[row["seed"]] = row["test_error"]
+    return {name: dict(sorted(by_k.items())) for name, by_k in found.items()}
+
+
+def against_two(errors: Mapping[str, Mapping[int, Mapping[int, float]]]) -> dict[tuple[str, int], Difference]:
+    """Error at K minus error at K = 2 of the same family and the same seeds; (family, K) -> difference.
+
+    Pairs without a common seed are left out.
+    """
+    differences = {}
+    for name, by_k in errors.items():
+        two = by_k.get(2, {})
+        for k, seeds in by_k.items():
+            common = sorted(set(seeds) & set(two))
+            if k != 2 and common:
+                differences[name, k] = paired_difference([seeds[s] for s in common], [two[s] for s in common])
+    return differences
+
+
+def verdict(differences: Mapping[tuple[str, int], Difference]) -> str:
+    """What the differences to K = 2 allow to be said, in one sentence.
+
+    An ordering needs at least five seeds and two standard errors; below that the count of 95 % intervals that leave
+    out zero is given, beside the number that chance alone would be expected to produce.
+
+    Example:
+        >>> from mixlab.analysis.paired import paired_difference
+        >>> print(verdict({("nested, α = 1", 3): paired_difference([9.0, 9.1, 9.2], [9.1, 9.0, 9.2])}))
+        1 comparison with K = 2: 0 intervals below zero, 0 above, 1 around it (0.1 expected to leave it out by chance); 3 seeds: K > 2 is not confirmed to help at this scale.
+    """
+    if not differences:
+        return "No comparison with K = 2 is on record: nothing can be said."
+    below = sum(difference.high < 0 for difference in differences.values())
+    above = sum(difference.low > 0 for difference in differences.values())
+    seeds = min(difference.seeds for difference in differences.values())
+    count = len(differences)
+    tested = (f"{count} comparison{'s' * (count > 1)} with K = 2: {below} intervals below zero, {above} above, "
+              f"{count - below - above} around it ({0.05 * count:.1f} expected to leave it out by chance); {seeds} seeds")
+    helped = sum(difference.ordered and difference.mean < 0 for difference in differences.values())
+    if seeds >= MINIMUM_SEEDS and helped > count / 2:
+        return f"{tested}: K > 2 helps in {helped} of them."
+    return f"{tested}: K > 2 is not confirmed to help at this scale."

@@ -1,0 +1,67 @@
+"""The grid's records read as tables, differences and a verdict: made-up records with known answers."""
+
+import pandas
+import pytest
+
+from mixlab.analysis.k_images import against_two, errors_by_k, family, seed_table, verdict
+from mixlab.reproduce import get
+
+
+def record(row, seed, error, mixer=None, k=None, alpha=None, kind="vicinal"):
+    risk = {"name": "empirical"} if mixer is None else {"name": kind, "mixer": {"name": mixer, "k": k, "alpha": alpha}}
+    return {"row": row, "seed": seed, "test_error": error, "risk": risk}
+
+
+def records(errors, seeds):
+    rows = [record("ERM", s, 10.0 + s) for s in range(seeds)]
+    for k, offset in errors.items():
+        rows += [record(f"DCutMix K={k}", s, 9.0 + s + offset + 0.01 * s * k, "dcutmix", k, 1.0) for s in range(seeds)]
+    return pandas.DataFrame(rows)
+
+
+def test_differences_pair_seeds():
+    frame = records({2: 0.0, 3: -0.5, 9: 1.0}, 3)
+    differences = against_two(errors_by_k(frame))
+    assert set(differences) == {("nested, α = 1", 3), ("nested, α = 1", 9)}
+    # The spread over seeds (one point) is shared and drops out; what is left is 0.01 times the seed.
+    assert differences["nested, α = 1", 3].mean == pytest.approx(-0.49)
+    assert differences["nested, α = 1", 3].error < 0.01
+    assert differences["nested, α = 1", 9].low > 0
+
+
+def test_only_common_seeds_are_compared():
+    frame = records({2: 0.0, 3: -0.5}, 3)
+    frame = frame[~((frame.row == "DCutMix K=2") & (frame.seed == 0))]
+    assert against_two(errors_by_k(frame))["nested, α = 1", 3].seeds == 2
+
+
+def test_verdict_needs_five_seeds():
+    three = verdict(against_two(errors_by_k(records({2: 0.0, 3: -0.5}, 3))))
+    five = verdict(against_two(errors_by_k(records({2: 0.0, 3: -0.5}, 5))))
+    worse = verdict(against_two(errors_by_k(records({2: 0.0, 3: 0.5}, 5))))
+    assert "1 intervals below zero" in three and three.endswith("not confirmed to help at this scale.")
+    assert five.endswith("K > 2 helps in 1 of them.")
+    assert worse.endswith("not confirmed to help at this scale.")
+
+
+def test_no_records_no_verdict():
+    empty = pandas.DataFrame()
+    assert errors_by_k(empty) == {} and seed_table(empty).empty
+    assert verdict({}) == "No comparison with K = 2 is on record: nothing can be said."
+
+
+def test_seed_table():
+    table = seed_table(records({2: 0.0}, 3))
+    assert table.loc["ERM"].tolist() == pytest.approx([3, 11.0, 1.0])
+    assert list(table.index) == ["ERM", "DCutMix K=2"]
+
+
+def test_the_grid_of_the_chapter_has_a_k_2_for_every_family():
+    found = {}
+    for run in get("k-image").runs:
+        if (kind := family(run.risk)) is not None:
+            found.setdefault(kind[0], set()).add(kind[1])
+    regional, linear = {2, 3, 5, 9}, {2, 3, 4}
+    # At K = 2 the two concentrations are 1 and 1/2, so both families hold it.
+    assert found == {"nested, α = 1": regional, "nested, α = 1/K": regional, "pasted, α = 1": regional,
+                     "pasted, α = 1/K": regional, "Input Mixup, α = 1": linear, "Manifold Mixup, α = 1": linear}

@@ -1,0 +1,42 @@
+"""Paired differences against scipy, and the rule of five seeds."""
+
+import math
+
+import pytest
+from scipy.stats import ttest_rel
+
+from mixlab.analysis.paired import paired_difference
+
+FIRST, SECOND = [9.1, 8.7, 9.4, 9.0, 8.8], [9.3, 9.1, 9.5, 9.4, 9.2]
+
+
+def test_interval_is_that_of_the_paired_t_test():
+    difference = paired_difference(FIRST, SECOND)
+    interval = ttest_rel(FIRST, SECOND).confidence_interval(0.95)
+    assert (difference.low, difference.high) == pytest.approx((interval.low, interval.high))
+    assert difference.mean == pytest.approx(sum(FIRST) / 5 - sum(SECOND) / 5)
+
+
+def test_turning_it_round_turns_the_sign():
+    there, back = paired_difference(FIRST, SECOND), paired_difference(SECOND, FIRST)
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
+
+
+def test_an_ordering_needs_five_seeds_and_two_standard_errors():
+    assert paired_difference(FIRST, SECOND).ordered
+    assert not paired_difference(FIRST[:4], SECOND[:4]).ordered
+    assert not paired_difference([1.0, -1.0, 1.0, -1.0, 0.5], [0.0] * 5).ordered
+
+
+def test_one_seed_says_nothing():
+    single = paired_difference([1.0], [0.0])
+    assert (single.low, single.high) == (-math.inf, math.inf) and math.isnan(single.error)
+    assert not single.ordered and not single.excludes_zero and str(single) == "+1.00, one seed"
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (([], []), "expected pairs"), (([1.0], [1.0, 2.0]), "expected pairs"), (([1.0], [1.0], 1.0), "confidence"),
+])
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        paired_difference(*arguments)
