@@ -1,0 +1,199 @@
+"""Figures about mixed images: what a mix shows, where its pixels come from, and what its label says."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from mixlab.mix import Mix
+
+__all__ = ["Exhibit", "change_maps", "clipped_areas", "exhibit", "exhibits", "label_laws", "lying_labels", "pictures"]
+
+NOBODY = (0.25, 0.25, 0.25)
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One mixed image with all that explains it.
+
+    Attributes:
+        title: above it.
+        image: (H, W, 3) in [0, 1].
+        masks: (K, H, W) in [0, 1].
+        names: the K sources, in words.
+        weights: K label weights; they need not be the means of the masks.
+    """
+
+    title: str
+    image: np.ndarray
+    masks: np.ndarray
+    names: tuple[str, ...]
+    weights: np.ndarray
+
+
+def exhibit(title: str, mix: Mix, images: Tensor, names: Sequence[str], row: int = 0) -> Exhibit:
+    """Prepare one row of a mix for :func:`exhibits`.
+
+    Args:
+        title: above the picture.
+        mix: drawn for ``images``.
+        images: (B, 3, H, W) floating point in [0, 1].
+        names: what each row of ``images`` shows.
+        row: which row.
+    """
+    return Exhibit(
+        title,
+        _picture(mix.apply(images)[row]),
+        mix.masks(images.shape[-2:])[row].cpu().numpy(),
+        tuple(names[source] for source in mix.sources[row].tolist()),
+        mix.weights[row].cpu().numpy(),
+    )
+
+
+def _picture(image: Tensor) -> np.ndarray:
+    """(3, H, W) in [0, 1] as matplotlib wants it."""
+    return image.detach().cpu().clamp(0, 1).permute(1, 2, 0).numpy()
+
+
+def _colours(count: int) -> np.ndarray:
+    return np.array(seaborn.color_palette("colorblind", count))
+
+
+def _bare(ax: Axes) -> None:
+    ax.set(xticks=[], yticks=[])
+    for side in ax.spines.values():
+        side.set_visible(False)
+
+
+def _label_bar(ax: Axes, names: Sequence[str], weights: np.ndarray, colours: np.ndarray) -> None:
+    """A bar of length one, cut by the weights; parts below 4 % go without a name."""
+    start = 0.0
+    for name, weight, colour in zip(names, weights, colours):
+        ax.barh(0, weight, left=start, color=colour, height=1, edgecolor="white")
+        start += weight
+    ax.set(xlim=(0, 1), ylim=(-0.5, 0.5))
+    _bare(ax)
+    shown = [(name, weight) for name, weight in zip(names, weights) if weight >= 0.04]
+    ax.set_xlabel("\n".join(f"{name} {weight:.2f}" for name, weight in shown), fontsize=8, labelpad=2)
+
+
+def exhibits(items: Sequence[Exhibit]) -> Figure:
+    """Mixed images in a row; below each its masks and its label, in one colour for each source.
+
+    Dark grey in a mask is a pixel that belongs to no source.
+    """
+    figure, axes = plt.subplots(
+        3, len(items), figsize=(1.75 * len(items), 4.1), height_ratios=[8, 8, 1], squeeze=False
+    )
+    for (top, middle, bottom), item in zip(axes.T, items):
+        colours = _colours(len(item.masks))
+        owned = np.einsum("khw,kc->hwc", item.masks, colours)
+        nobody = (1 - item.masks.sum(0)).clip(0, 1)[..., None] * np.array(NOBODY)
+        top.imshow(item.image)
+        top.set_title(item.title, fontsize=9)
+        middle.imshow((owned + nobody).clip(0, 1))
+        _bare(top)
+        _bare(middle)
+        _label_bar(bottom, item.names, item.weights, colours)
+    for ax, text in zip(axes[:, 0], ("image", "masks", "label")):
+        ax.set_ylabel(text, fontsize=9)
+    return figure
+
+
+def pictures(images: Sequence[Tensor], titles: Sequence[str], height: float = 2.1) -> Figure:
+    """Images (3, H, W) in [0, 1] side by side, with their titles."""
+    figure, axes = plt.subplots(1, len(images), figsize=(height * 0.9 * len(images), height), squeeze=False)
+    for ax, image, title in zip(axes[0], images, titles):
+        ax.imshow(_picture(image))
+        ax.set_title(title, fontsize=9)
+        _bare(ax)
+    return figure
+
+
+def label_laws(alphas: Sequence[float]) -> Figure:
+    """Densities of λ under Beta(α, α) and Beta(α + 1, α), one panel for each α."""
+    from scipy.stats import beta
+
+    lam = np.linspace(0.003, 0.997, 300)
+    figure, axes = plt.subplots(1, len(alphas), figsize=(2.9 * len(alphas), 2.4), sharex=True, squeeze=False)
+    first, second = _colours(2)
+    for ax, alpha in zip(axes[0], alphas):
+        ax.plot(lam, beta.pdf(lam, alpha, alpha), color=first, label="mixed label: Beta(α, α)")
+        ax.plot(lam, beta.pdf(lam, alpha + 1, alpha), color=second, linestyle="--", label="hard label: Beta(α + 1, α)")
+        ax.set(title=f"α = {alpha:g}", xlabel="λ", ylim=(0, 4), xlim=(0, 1))
+    axes[0, 0].set_ylabel("density")
+    axes[0, -1].legend(fontsize=8, loc="upper left")
+    return figure
+
+
+def clipped_areas(
+    clipped: np.ndarray,
+    whole: np.ndarray,
+    edges: np.ndarray,
+    cdf: np.ndarray,
+    curve: tuple[np.ndarray, np.ndarray],
+    measured: tuple[np.ndarray, np.ndarray],
+) -> Figure:
+    """How much of the image changes hands, clipped or not.
+
+    Args:
+        clipped: pasted areas that were counted, with boxes clipped at the border.
+        whole: the same with boxes inside the image.
+        edges: of the bins.
+        cdf: what theory says about clipped boxes, at the edges.
+        curve: α and the mean area that theory gives to clipped boxes.
+        measured: α and mean areas that were counted.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.0))
+    first, second, third = _colours(3)
+    width, middles = edges[1] - edges[0], (edges[1:] + edges[:-1]) / 2
+    left.hist(whole, bins=edges, density=True, histtype="step", color=second, linewidth=1.5, label="inside the image, counted")
+    left.hist(clipped, bins=edges, density=True, color=first, alpha=0.45, label="clipped, counted")
+    left.plot(middles, np.diff(cdf) / width, color="black", linewidth=1.2, label="clipped, theory")
+    left.set(xlabel="part of the image that is pasted", ylabel="density", title="α = 1")
+    left.legend(fontsize=8)
+    right.axhline(0.5, color=second, label="inside the image, theory")
+    right.plot(*curve, color="black", label="clipped, theory")
+    right.plot(*measured, "o", color=first, label="clipped, counted")
+    right.set(xscale="log", xlabel="α", ylabel="mean part pasted", ylim=(0.25, 0.53))
+    right.legend(fontsize=8, loc="center right")
+    return figure
+
+
+def change_maps(maps: Mapping[str, np.ndarray]) -> Figure:
+    """How often each pixel comes from the partner, (H, W) frequencies, on one colour scale."""
+    figure, axes = plt.subplots(1, len(maps), figsize=(3.0 * len(maps), 2.6), squeeze=False)
+    low, high = min(each.min() for each in maps.values()), max(each.max() for each in maps.values())
+    for ax, (title, frequencies) in zip(axes[0], maps.items()):
+        drawn = ax.imshow(frequencies, vmin=low, vmax=high, cmap="cividis")
+        ax.set_title(title, fontsize=9)
+        _bare(ax)
+    figure.colorbar(drawn, ax=axes[0], label="how often the partner's", shrink=0.85)
+    return figure
+
+
+def lying_labels(nominal: np.ndarray, shares: np.ndarray, examples: Sequence[Exhibit]) -> Figure:
+    """The partner's weight by λ against its part of the pixels, and images on which the two differ.
+
+    Args:
+        nominal: 1 - λ as drawn, for many mixes.
+        shares: the part that was pasted, for the same mixes.
+        examples: mixes whose ``weights`` are nominal.
+    """
+    figure, axes = plt.subplots(1, 1 + len(examples), figsize=(3.2 + 2.1 * len(examples), 2.9))
+    first, second = _colours(2)
+    axes[0].plot(nominal, shares, ".", markersize=2, color=first, alpha=0.4, rasterized=True)
+    axes[0].plot([0, 1], [0, 1], color="black", linewidth=1)
+    axes[0].set(xlabel="label weight 1 − λ", ylabel="part of the pixels", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    for ax, item in zip(axes[1:], examples):
+        ax.imshow(item.image)
+        ax.contour(item.masks[1], levels=[0.5], colors=[second], linewidths=2)
+        _bare(ax)
+        pasted = item.masks[1].mean()
+        ax.set_title(f"label says {item.weights[1]:.0%} {item.names[1]},\npixels say {pasted:.0%}", fontsize=9)
+    return figure

@@ -1,0 +1,26 @@
+"""How strongly should how wide a network be mixed? The chapter on Mixup and CutMix.
+
+Mixup with α in {0, 0.2, 1, 8} on PreAct ResNet-18 of width 4, 8 and 16. For each width the strength is chosen by the
+validation error; the test error is read for the chosen strength and for none. Small networks underfit when they are
+mixed strongly: a table with one width refutes nothing.
+"""
+
+from collections.abc import Iterator
+
+from mixlab.reproduce.experiments.mixed_parts import settings
+from mixlab.reproduce.plan import Run
+
+SEEDS = range(3)
+ALPHAS = (0.0, 0.2, 1.0, 8.0)
+WIDTHS = {"cpu": (4, 8, 16), "gpu": (8, 16, 64), "paper": (16, 64, 128)}
+
+
+def runs(budget: str) -> Iterator[Run]:
+    """The grid, seeds outermost; more validation rows than elsewhere, since they choose."""
+    shared = settings(budget) | {"validation": 0.04}
+    for seed in SEEDS:
+        for width in WIDTHS[budget]:
+            for alpha in ALPHAS:
+                risk = {"name": "vicinal", "mixer": {"name": "mixup", "alpha": alpha}}
+                row = f"width {width}, α = {alpha:g}"
+                yield Run(f"w{width}-a{alpha:g}-s{seed}", row, risk=risk, seed=seed, **shared | {"width": width})

@@ -1,0 +1,56 @@
+"""Oversampling: what is added, and that tasks pair."""
+
+import pytest
+import torch
+
+from mixlab.analysis.imbalance import LEARNERS, OVERSAMPLERS, Detection, copies, detect, smote, tree
+from mixlab.data import load
+
+ROWS = torch.rand(60, 3, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("way", ["copies", "SMOTE"])
+def test_both_sides_are_equal_afterwards(way, generator):
+    assert 4 + len(OVERSAMPLERS[way](ROWS, 4, generator)) == 60 - 4
+
+
+def test_as_it_is_adds_nothing(generator):
+    assert len(OVERSAMPLERS["as it is"](ROWS, 4, generator)) == 0
+
+
+def test_copies_are_copies(generator):
+    distance = torch.cdist(copies(ROWS, 4, generator), ROWS[:4])
+    assert float(distance.min(1).values.max()) < 1e-6
+
+
+def test_smote_stays_on_segments_between_the_rare_rows(generator):
+    few = ROWS[:4]
+    for row in smote(ROWS, 4, generator):
+        ends = [(a, b) for a in range(4) for b in range(4) if a != b]
+        gaps = [float((row - few[a]).norm() + (row - few[b]).norm() - (few[a] - few[b]).norm()) for a, b in ends]
+        assert min(gaps) < 1e-4
+
+
+def test_smote_adds_what_copies_cannot(generator):
+    """The control of the test above: most added rows are no rows that were there."""
+    distance = torch.cdist(smote(ROWS, 4, generator), ROWS[:4]).min(1).values
+    assert float((distance > 1e-3).float().mean()) > 0.9
+
+
+def test_the_balanced_error_of_a_constant_answer_is_one_half():
+    never = Detection(recall=torch.zeros(1, 1), alarms=torch.zeros(1, 1))
+    always = Detection(recall=torch.ones(1, 1), alarms=torch.ones(1, 1))
+    assert float(never.balanced_error) == float(always.balanced_error) == 0.5
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_detectors_find_more_than_they_confuse(learner):
+    data = load("digits", validation=0)
+    found = detect(LEARNERS[learner], copies, data.train, data.test, classes=3, seeds=1, few=20, ratio=5)
+    assert (found.recall > found.alarms + 0.4).all()
+
+
+def test_the_same_seed_gives_the_same_detectors():
+    data = load("digits", validation=0)
+    once, again = (detect(tree, smote, data.train, data.test, classes=2, seeds=2, few=5) for _ in range(2))
+    assert torch.equal(once.recall, again.recall) and torch.equal(once.alarms, again.alarms)
