@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
 
 from mixlab.analysis.paired import MINIMUM_SEEDS, Difference, paired_difference
 
-__all__ = ["against_two", "errors_by_k", "family", "seed_table", "verdict"]
+__all__ = ["against_two", "errors_by_k", "family", "seed_table", "spread", "table_by_k", "verdict"]
 
 COMPOSITIONS = {"dcutmix": "nested", "pasted-cutmix": "pasted"}
 
@@ -95,3 +96,30 @@ def verdict(differences: Mapping[tuple[str, int], Difference]) -> str:
     if seeds >= MINIMUM_SEEDS and helped > count / 2:
         return f"{tested}: K > 2 helps in {helped} of them."
     return f"{tested}: K > 2 is not confirmed to help at this scale."
+
+
+def table_by_k(errors: Mapping[str, Mapping[int, Mapping[int, float]]]):
+    """Errors as a table to read: one line per K, one column per family, `mean ± standard deviation (seeds)`.
+
+    Args:
+        errors: see `errors_by_k`.
+
+    Returns:
+        A pandas DataFrame of strings; empty where a family has no such K or no record yet.
+    """
+    import pandas
+
+    columns = {name: {k: spread(list(seeds.values())) for k, seeds in by_k.items()} for name, by_k in errors.items()}
+    return pandas.DataFrame(columns).sort_index().rename_axis("K").fillna("")
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Mean, standard deviation (ddof 1) and number of results in one string.
+
+    Example:
+        >>> spread([1.0, 2.0, 3.0]), spread([4.0])
+        ('2.00 ± 1.00 (3)', '4.00 (1)')
+    """
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f} (1)"
+    return f"{mean(values):.{digits}f} ± {stdev(values):.{digits}f} ({len(values)})"

@@ -3,7 +3,7 @@
 import pandas
 import pytest
 
-from mixlab.analysis.k_images import against_two, errors_by_k, family, seed_table, verdict
+from mixlab.analysis.k_images import against_two, errors_by_k, family, seed_table, table_by_k, verdict
 from mixlab.reproduce import get
 
 
@@ -65,3 +65,10 @@ def test_the_grid_of_the_chapter_has_a_k_2_for_every_family():
     # At K = 2 the two concentrations are 1 and 1/2, so both families hold it.
     assert found == {"nested, α = 1": regional, "nested, α = 1/K": regional, "pasted, α = 1": regional,
                      "pasted, α = 1/K": regional, "Input Mixup, α = 1": linear, "Manifold Mixup, α = 1": linear}
+
+
+def test_table_by_k_shows_what_is_there():
+    table = table_by_k({"nested": {2: {0: 1.0, 1: 3.0}, 5: {0: 4.0}}, "linear": {2: {0: 2.0}}})
+    assert table.loc[2].tolist() == ["2.00 ± 1.41 (2)", "2.00 (1)"]
+    assert table.loc[5].tolist() == ["4.00 (1)", ""]
+    assert table_by_k({}).empty

@@ -1,0 +1,75 @@
+"""The records of the uncertainty study, read as an answer: which score finds a network's errors?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mixlab.analysis.k_images import spread
+from mixlab.analysis.paired import Difference, paired_difference
+
+__all__ = ["against_single_pass", "areas", "detection_table"]
+
+REFERENCE = "single pass"
+
+
+def areas(frame, measure: str = "auroc") -> dict[str, dict[str, dict[int, float]]]:
+    """A measure of every method, as network -> method -> seed -> number.
+
+    Args:
+        frame: records of the experiment "uncertainty", see `mixlab.reproduce.load`; it may be empty.
+        measure: "auroc" (of the entropy), "auroc_confidence" (of one minus the largest probability) or "error" (%).
+    """
+    found: dict[str, dict[str, dict[int, float]]] = {}
+    for _, row in frame.iterrows():
+        for method, number in row[measure].items():
+            found.setdefault(row["row"], {}).setdefault(method, {})[row["seed"]] = number
+    return found
+
+
+def against_single_pass(found: Mapping[str, Mapping[str, Mapping[int, float]]]) -> dict[str, dict[str, Difference]]:
+    """Every method minus the single pass of the same network, over the seeds they share."""
+    return {
+        network: {
+            method: paired_difference([seeds[s] for s in sorted(seeds)], [methods[REFERENCE][s] for s in sorted(seeds)])
+            for method, seeds in methods.items() if method != REFERENCE
+        }
+        for network, methods in found.items()
+    }
+
+
+def detection_table(frame):
+    """One line per network and method: areas, the difference to the single pass, and the method's own error.
+
+    Returns:
+        A pandas DataFrame of strings: mean ± standard deviation (seeds), the difference with its 95 % interval, and
+        whether an ordering may be printed (five seeds, two standard errors).
+    """
+    import pandas
+
+    found, confidence, error = areas(frame), areas(frame, "auroc_confidence"), areas(frame, "error")
+    differences = against_single_pass(found)
+    rows = []
+    for network, methods in found.items():
+        for method, seeds in methods.items():
+            difference = differences[network].get(method)
+            rows.append({
+                "network": network, "score": method,
+                "AUROC, entropy": spread(list(seeds.values()), 3),
+                "AUROC, 1 - max p": spread(list(confidence[network][method].values()), 3),
+                "minus single pass": _interval(difference),
+                "ordering": _ordering(difference),
+                "error of the mean, %": spread(list(error[network][method].values())),
+            })
+    return pandas.DataFrame(rows)
+
+
+def _interval(difference: Difference | None) -> str:
+    if difference is None or difference.seeds == 1:
+        return ""
+    return f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
+
+
+def _ordering(difference: Difference | None) -> str:
+    if difference is None or not difference.ordered:
+        return ""
+    return "better" if difference.mean > 0 else "worse"
