@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ def _content(path: Path, size: int) -> bytes:
     try:
         with gzip.open(packed) as file:
             return file.read(size + 1)
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"expected a complete gzip file in {packed}, received {error}") from None
 
 

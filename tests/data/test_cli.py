@@ -1,0 +1,85 @@
+"""`mixlab data`: what it prints, how it exits, and that an error is one line."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from mixlab.cli.data import app
+from mixlab.data import SOURCES, Split, draw_shapes
+from mixlab.data.pack import write_packed
+
+CLASSES = SOURCES["cifar10"].classes
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A root that holds a packed set of ten pictures, which the registry is made to expect."""
+    drawn = draw_shapes(14, 32, torch.Generator().manual_seed(0))
+    split = Split(drawn.images, drawn.labels)
+    write_packed(tmp_path / "root" / "cifar10", split.subset(torch.arange(10)), split.subset(torch.arange(4)), CLASSES)
+    monkeypatch.setitem(SOURCES, "cifar10", replace(SOURCES["cifar10"], rows=(10, 4)))
+    monkeypatch.setenv("MIXLAB_DATA", str(tmp_path / "root"))
+    return tmp_path / "root"
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_list_names_every_set_and_where_it_is(root):
+    result = run("list")
+    assert result.exit_code == 0 and f"root: {root}" in result.output
+    rows = {line.split()[0]: line for line in result.output.splitlines() if line.strip()}
+    assert set(SOURCES) <= set(rows)
+    assert rows["cifar10"].split()[1:] == ["10", "4", "3x32x32", "10", "torchvision", "packed"]
+    assert rows["svhn"].split()[-1] == "no"
+    assert rows["digits"].rstrip().endswith("built in")
+
+
+def test_verify_reads_what_is_there_and_tells_damage(root, monkeypatch):
+    result = run("verify", "cifar10")
+    assert (result.exit_code, result.output.strip()) == (0, "cifar10: whole, 10 + 4 rows")
+    (root / "cifar10" / "test_images.zip").write_bytes(b"damaged")
+    for slow in ("gallery", "shapes", "shapes-64"):
+        monkeypatch.delitem(SOURCES, slow)
+    result = run("verify")
+    assert result.exit_code == 1
+    assert "cifar10: damaged: expected a zip archive" in result.output
+    assert "digits: whole, 1,438 + 359 rows" in result.output
+
+
+def test_pack_writes_what_another_root_can_read(root, tmp_path):
+    result = run("pack", "cifar10", "--out", tmp_path / "carried")
+    assert result.exit_code == 0
+    assert run("verify", "cifar10", "--root", tmp_path / "carried").exit_code == 0
+    for name in ("labels.npz", "train_images.zip", "checksums.json"):
+        assert (tmp_path / "carried" / "cifar10" / name).read_bytes() == (root / "cifar10" / name).read_bytes()
+
+
+def test_fetch_leaves_a_whole_set_alone(root):
+    result = run("fetch", "cifar10")
+    assert result.exit_code == 0 and "is in" in result.output
+    assert "nothing to fetch" in run("fetch", "digits").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fetch", "imagenet"], "digits, gallery, shapes"),
+        (["verify", "imagenet"], "received 'imagenet'"),
+        (["pack", "imagenet", "--out", "OUT"], "received 'imagenet'"),
+        (["verify", "svhn"], "mixlab data fetch svhn"),
+        (["pack", "svhn", "--out", "OUT"], "mixlab data fetch svhn"),
+        (["pack", "digits", "--out", "OUT"], "comes with scikit-learn"),
+        (["pack", "cifar10", "--out", "ROOT"], "expected a new folder"),
+    ],
+)
+def test_errors_are_one_line_and_change_nothing(root, tmp_path, arguments, message):
+    places = {"OUT": tmp_path / "out", "ROOT": root}
+    before = sorted(tmp_path.rglob("*"))
+    result = run(*(places.get(argument, argument) for argument in arguments))
+    assert result.exit_code == 2
+    assert message in result.output and len(result.output.strip().splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
