@@ -12,10 +12,10 @@ __all__ = ["LeNet"]
 class LeNet(Staged):
     """LeNet-5: convolutions of 6, 16 and 120 maps, layers of 84 and ``num_classes`` units.
 
-    The sizes are those of 1998 (61,706 parameters for digits); ReLU, max pooling, a full table between the first
-    two convolutions and a linear output are today's. Stages ``stage1``, ``stage2`` and ``stage3``. The third
-    convolution has one position on 28×28 images, the original's; on larger ones its maps are averaged. Smaller
-    images, such as 8×8 digits, do not fit.
+    The sizes are those of 1998 (61,706 parameters for digits); ReLU, max pooling, a full table between the
+    first two convolutions and a linear output are today's. Stages ``stage1``, ``stage2`` and ``stage3``. The
+    third convolution has one position on 28×28 images, the original's; on larger ones its maps are averaged.
+    Smaller images, such as 8×8 digits, do not fit.
 
     Args:
         num_classes: number of logits.

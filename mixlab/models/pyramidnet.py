@@ -38,7 +38,8 @@ class PyramidBottleneck(nn.Module):
     """1×1, 3×3 and 1×1 convolutions between four batch normalisations, added to a zero-padded shortcut.
 
     There is no ReLU before the first convolution, and a batch normalisation after the last. The shortcut has
-    no weights: where the image is halved it is averaged over 2×2 positions, and the channels it lacks are zero.
+    no weights: where the image is halved it is averaged over 2×2 positions, and the channels it lacks are
+    zero.
 
     Args:
         channels_in: of the input.

@@ -86,12 +86,12 @@ def build(
         name: one of ``NAMES``, with numbers for the capitals: ``wideresnet-28-10``, ``pyramidnet-20-48``.
         num_classes: number of logits.
         in_channels: of the images.
-        width: channels of the stem; the stages follow in proportion, and grow by α̃ from there in a PyramidNet.
-            None is the paper's. LeNet and torchvision's networks have one width.
+        width: channels of the stem; the stages follow in proportion, and grow by α̃ from there in a
+            PyramidNet. None is the paper's. LeNet and torchvision's networks have one width.
         generator: source of the initial weights, on the CPU; None is a new one of seed 0. The global random
             state is left alone.
-        dropout, stochastic_depth, dropblock, block_size: see ``Regularisers``. LeNet has dropout alone, before its
-            linear layers; torchvision's networks have none of them.
+        dropout, stochastic_depth, dropblock, block_size: see ``Regularisers``. LeNet has dropout alone,
+            before its linear layers; torchvision's networks have none of them.
 
     Returns:
         The network, on the CPU and in training mode. It maps images ``(B, in_channels, H, W)`` to logits.

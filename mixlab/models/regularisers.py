@@ -55,7 +55,7 @@ class Regularisers:
         block_size: side of DropBlock's blocks, odd.
 
     Raises:
-        ValueError: for a rate outside [0, 1) or a block size that is not a positive odd integer.
+        ValueError: for a rate outside [0, 1] or a block size that is not a positive odd integer.
 
     Example:
         >>> depth = Regularisers(stochastic_depth=0.5)
@@ -71,8 +71,8 @@ class Regularisers:
     def __post_init__(self):
         for name in ("dropout", "stochastic_depth", "dropblock"):
             rate = getattr(self, name)
-            if not 0 <= rate < 1:
-                raise ValueError(f"expected {name} in [0, 1), received {rate}")
+            if not 0 <= rate <= 1:
+                raise ValueError(f"expected {name} in [0, 1], received {rate}")
         if self.block_size < 1 or self.block_size % 2 != 1:
             raise ValueError(f"expected a positive odd block_size, received {self.block_size}")
 

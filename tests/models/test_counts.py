@@ -1,0 +1,125 @@
+"""Parameter counts: closed forms derived here from the papers' tables, and the roundings that were published."""
+
+from fractions import Fraction
+from math import floor
+
+import pytest
+import torch
+
+from mixlab.models import build
+from mixlab.models.pyramidnet import pyramidnet, widths
+from mixlab.models.wideresnet import wideresnet
+
+
+def count(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def on_meta(make, *arguments, **options):
+    with torch.device("meta"):
+        return make(*arguments, **options)
+
+
+@pytest.mark.parametrize("width, channels, classes", [(64, 3, 100), (64, 3, 10), (16, 1, 10), (8, 3, 7), (3, 5, 2)])
+def test_preact_resnet18(width, channels, classes):
+    # Stage 1: four 3×3 convolutions and four BNs of w. A stage that doubles to o: 9 o²/2 + 27 o² + o²/2 = 32 o²
+    # weights and 7 o for BN; o = 2w, 4w, 8w. Then the final BN, the stem and the linear layer.
+    expected = (36 + 32 * (4 + 16 + 64)) * width**2 + (8 + 7 * 14 + 16) * width
+    expected += 9 * channels * width + (8 * width + 1) * classes
+    assert count(build("preact-resnet18", classes, channels, width)) == expected
+
+
+def test_preact_resnet18_as_published():
+    assert round(count(build("preact-resnet18", 10)) / 1e6, 1) == 11.2
+
+
+def wide_count(depth, widening, classes, channels=3, width=16):
+    convolutions = 2 * (depth - 4) // 6
+    wide = width * widening
+    total = 9 * channels * width  # stem
+    total += 9 * width * wide + 9 * (convolutions - 1) * wide**2 + (width * wide if width != wide else 0)
+    total += 2 * width + 2 * (convolutions - 1) * wide
+    for out in (2 * wide, 4 * wide):
+        total += 9 * out * out // 2 + 9 * (convolutions - 1) * out**2 + out * out // 2
+        total += out + 2 * (convolutions - 1) * out
+    return total + 8 * wide + (4 * wide + 1) * classes
+
+
+@pytest.mark.parametrize("depth, widening, classes", [(10, 1, 10), (16, 1, 3), (16, 4, 10), (22, 2, 10), (40, 2, 100)])
+def test_wideresnet(depth, widening, classes):
+    assert count(build(f"wideresnet-{depth}-{widening}", classes)) == wide_count(depth, widening, classes)
+
+
+def test_wideresnet_of_other_sizes():
+    assert count(build("wideresnet-16-2", 10, in_channels=1, width=4)) == wide_count(16, 2, 10, 1, 4)
+
+
+# Zagoruyko & Komodakis (2016), table 4, in millions.
+PUBLISHED_WIDE = {(40, 1): 0.6, (40, 2): 2.2, (40, 4): 8.9, (40, 8): 35.7, (28, 10): 36.5, (22, 10): 26.8, (16, 8): 11.0}
+
+
+@pytest.mark.parametrize("structure, millions", PUBLISHED_WIDE.items())
+def test_wideresnet_as_published(structure, millions):
+    network = on_meta(wideresnet, *structure, 10)
+    assert count(network) == wide_count(*structure, 10)
+    assert round(count(network) / 1e6, 1) == millions
+
+
+def half_up(value):
+    return floor(value + Fraction(1, 2))
+
+
+@pytest.mark.parametrize("blocks, alpha, width", [(36, 64, 16), (66, 240, 16), (3, 10, 16), (6, 7, 4), (4, 2, 1)])
+def test_widths_grow_linearly(blocks, alpha, width):
+    exact = [width + Fraction(alpha * block, blocks) for block in range(1, blocks + 1)]
+    assert widths(blocks, alpha, width) == [half_up(value) for value in exact]
+    assert widths(blocks, alpha, width)[-1] == width + alpha
+
+
+def pyramid_count(depth, alpha, classes, channels=3, width=16):
+    blocks = (depth - 2) // 3
+    total, before = 9 * channels * width + 2 * width, width
+    for block in range(1, blocks + 1):
+        inner = half_up(width + Fraction(alpha * block, blocks))
+        weights = before * inner + 9 * inner**2 + 4 * inner**2
+        norms = 2 * (before + inner + inner + 4 * inner)
+        total, before = total + weights + norms, 4 * inner
+    return total + 2 * before + (before + 1) * classes
+
+
+@pytest.mark.parametrize("depth, alpha, classes, width", [(11, 3, 10, 16), (20, 48, 10, 16), (29, 30, 5, 8)])
+def test_pyramidnet(depth, alpha, classes, width):
+    network = build(f"pyramidnet-{depth}-{alpha}", classes, width=width)
+    assert count(network) == pyramid_count(depth, alpha, classes, width=width)
+
+
+# The K-image paper, table 2: CIFAR-100.
+@pytest.mark.parametrize("depth, alpha, millions", [(110, 64, 1.7), (200, 240, 26.8)])
+def test_pyramidnet_as_published(depth, alpha, millions):
+    network = on_meta(pyramidnet, depth, alpha, 100)
+    assert count(network) == pyramid_count(depth, alpha, 100)
+    assert round(count(network) / 1e6, 1) == millions
+    # Depth counts convolutions and the linear layer.
+    convolutions = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)]
+    assert len(convolutions) + 1 == depth
+
+
+def test_named_pyramidnets():
+    assert count(build("pyramidnet-110", 100)) == pyramid_count(110, 64, 100)
+    named, spelled = build("pyramidnet-110", 10), build("pyramidnet-110-64", 10)
+    assert all(map(torch.equal, named.parameters(), spelled.parameters()))
+    assert build("pyramidnet-200", 100, width=2).head.linear.in_features == 4 * (2 + 240)
+
+
+def test_lenet():
+    # C1, C3 with a full table, C5, F6 and the output.
+    layers = [(25 * 1 + 1) * 6, (25 * 6 + 1) * 16, (25 * 16 + 1) * 120, (120 + 1) * 84, (84 + 1) * 10]
+    assert sum(layers) == 61_706 == count(build("lenet", 10, in_channels=1))
+    assert count(build("lenet", 10)) == 61_706 + 25 * 2 * 6
+
+
+# torchvision's documented parameter counts for 1000 classes.
+@pytest.mark.parametrize("name, documented", [("resnet18", 11_689_512), ("resnet50", 25_557_032)])
+def test_torchvision(name, documented):
+    assert count(build(name, 1000)) == documented
+    assert count(build(name, 1000, in_channels=1)) == documented - 2 * 64 * 49
