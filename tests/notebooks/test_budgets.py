@@ -1,0 +1,20 @@
+"""Every chapter walks its paths at the larger budgets, at the smallest sizes."""
+
+from pathlib import Path
+
+import pytest
+
+from mixlab.book.execute import code_cells, execute
+from mixlab.book.project import Project
+
+CHAPTERS = Project.find(Path(__file__).parent).chapters()
+
+
+@pytest.mark.parametrize("budget", ["gpu", "paper"])
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_a_dry_run_reaches_the_last_cell(chapter, budget, monkeypatch):
+    monkeypatch.setenv("MIXLAB_DRY_RUN", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    cells = code_cells(execute(chapter, budget).notebook)
+    assert cells[1].source == f'budget = "{budget}"'
+    assert cells[-1].execution_count == len(cells)
