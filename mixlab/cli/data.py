@@ -33,7 +33,8 @@ def list_sets(root: Root = None) -> None:
     from mixlab.data.registry import SOURCES, data_root, state
 
     folder = data_root(root)
-    table = Table("name", "train", "test", "picture", "classes", "from", "there", box=SIMPLE_HEAD, pad_edge=False)
+    columns = ("name", "train", "test", "picture", "classes", "from", "there")
+    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
     for source in SOURCES.values():
         train, test = (f"{rows:,}" for rows in source.rows)
         there = state(source, folder) or "no"

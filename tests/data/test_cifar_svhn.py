@@ -92,7 +92,10 @@ def test_svhn_is_what_torchvision_reads(tmp_path, monkeypatch):
 
 
 def test_the_registry_names_the_files_torchvision_writes(tmp_path):
-    files = {name: [str(path.relative_to(tmp_path)) for path in SOURCES[name].files(tmp_path)] for name in SOURCES}
+    files = {
+        name: [str(path.relative_to(tmp_path)) for path in source.files(tmp_path)]
+        for name, source in SOURCES.items()
+    }
     batches = [f"cifar-10-batches-py/data_batch_{number}" for number in range(1, 6)]
     assert files["cifar10"] == [*batches, "cifar-10-batches-py/test_batch"]
     assert files["cifar100"] == ["cifar-100-python/train", "cifar-100-python/test"]

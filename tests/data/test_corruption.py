@@ -29,7 +29,8 @@ def test_replacements_are_uniform_over_all_classes():
 
 def test_runs_pair_by_seed():
     labels = torch.arange(100) % 10
-    one, two, three = (corrupt_labels(labels, 0.5, 10, torch.Generator().manual_seed(s))[0] for s in (1, 1, 2))
+    draws = (torch.Generator().manual_seed(seed) for seed in (1, 1, 2))
+    one, two, three = (corrupt_labels(labels, 0.5, 10, generator)[0] for generator in draws)
     assert torch.equal(one, two) and not torch.equal(one, three)
 
 

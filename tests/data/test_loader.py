@@ -1,4 +1,4 @@
-"""The device-resident loader: every row once, resumable to the bit, and the same batches for any number of ranks."""
+"""The device-resident loader: every row once, resumable to the bit, alike for any number of ranks."""
 
 import pytest
 import torch

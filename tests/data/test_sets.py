@@ -24,7 +24,8 @@ def test_digits_are_the_original_counts_scaled():
 
     counts, labels = load_digits(return_X_y=True)
     data = load("digits", validation=0)
-    white = {tuple(image): label for image, label in zip((counts * 255 / 16 + 0.5).astype(int).tolist(), labels)}
+    scaled = (counts * 255 / 16 + 0.5).astype(int).tolist()
+    white = {tuple(image): label for image, label in zip(scaled, labels)}
     for part in (data.train, data.test):
         for image, label in zip(part.images.flatten(1).tolist(), part.labels.tolist()):
             assert white[tuple(image)] == label
@@ -44,7 +45,10 @@ def test_validation_is_exact_and_disjoint(name):
     whole, parted = load(name, validation=0), load(name, validation=0.25, seed=3)
     have = torch.bincount(whole.train.labels)
     assert torch.bincount(parted.validation.labels).tolist() == [int(n * 0.25 + 0.5) for n in have.tolist()]
-    rows = lambda split: sorted(hashlib.sha256(image.numpy()).digest() for image in split.images)  # noqa: E731
+
+    def rows(split):
+        return sorted(hashlib.sha256(image.numpy()).digest() for image in split.images)
+
     assert sorted(rows(parted.train) + rows(parted.validation)) == rows(whole.train)
     assert torch.equal(parted.test.images, whole.test.images)
     assert len(whole.validation) == 0

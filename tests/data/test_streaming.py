@@ -1,4 +1,4 @@
-"""The streaming loader: the same batches for any number of workers, from any start, for any number of ranks."""
+"""The streaming loader: the same batches for any number of workers or ranks, and from any start."""
 
 import pytest
 import torch
