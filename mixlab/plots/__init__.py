@@ -1,0 +1,1 @@
+"""Figures of the chapters: functions from arrays and records to a matplotlib Figure. They know no training."""
