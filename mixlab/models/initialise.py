@@ -14,9 +14,9 @@ def initialise(model: nn.Module, generator: torch.Generator) -> nn.Module:
     """Draw every weight of a network anew, in the order of ``model.modules()``.
 
     Convolutions: normal with variance 2 / (k² · out_channels), which keeps the size of gradients through ReLU
-    layers (He et al., 2015, "Delving deep into rectifiers", section 2.2, backward case); groups are not counted,
-    as in torchvision. Linear layers: uniform on ±1/√in_features. Normalisations: scale 1, shift 0, running mean
-    0 and variance 1. Every other bias: 0.
+    layers (He et al., 2015, "Delving deep into rectifiers", section 2.2, backward case); groups are not
+    counted, as in torchvision. Linear layers: uniform on ±1/√in_features. Normalisations: scale 1, shift 0,
+    running mean 0 and variance 1. Every other bias: 0.
 
     Args:
         model: any network made of such layers, with its memory allocated; changed in place.

@@ -130,7 +130,6 @@ def test_network_is_left_as_it_was(training):
     draws = mc_dropout(network, images, 4, seeded(1))
     assert [module.training for module in network.modules()] == modes
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
-    # With running statistics a row does not depend on the others: alone it has values that the same masks allow.
     assert draws.std(0).max() > 0
     torch.testing.assert_close(draws.sum(2), torch.ones(4, 3))
 

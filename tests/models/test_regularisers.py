@@ -20,7 +20,12 @@ def blocks(network):
     return [block for name in network.layers if name.startswith("stage") for block in getattr(network, name)]
 
 
-@pytest.mark.parametrize("name, total", [("preact-resnet18", 8), ("wideresnet-16-1", 6), ("pyramidnet-29-6", 9)])
+TOTALS = [("preact-resnet18", 8), ("wideresnet-16-1", 6), ("pyramidnet-29-6", 9)]
+STAGES = [("preact-resnet18", 4), ("wideresnet-16-1", 3), ("pyramidnet-20-6", 3)]
+FITTING = [((4, 4), 3), ((4, 9), 3), ((7, 7), 7), ((6, 30), 5), ((2, 2), 1), ((1, 3), 1)]
+
+
+@pytest.mark.parametrize("name, total", TOTALS)
 def test_survival_decays_linearly(name, total):
     network = build(name, 10, width=4, stochastic_depth=0.6)
     rates = [block.path.p for block in blocks(network)]
@@ -68,7 +73,7 @@ def test_dropout_is_between_the_convolutions(generator):
     assert torch.equal(block(maps), maps)
 
 
-@pytest.mark.parametrize("name, stages", [("preact-resnet18", 4), ("wideresnet-16-1", 3), ("pyramidnet-20-6", 3)])
+@pytest.mark.parametrize("name, stages", STAGES)
 def test_dropblock_is_in_the_last_two_stages(name, stages):
     network = build(name, 10, width=4, dropblock=0.1, block_size=5)
     for stage in range(1, stages + 1):
@@ -110,7 +115,7 @@ def test_dropblock_zeros_are_blocks(generator):
     assert torch.equal(opened, zeros)
 
 
-@pytest.mark.parametrize("size, side", [((4, 4), 3), ((4, 9), 3), ((7, 7), 7), ((6, 30), 5), ((2, 2), 1), ((1, 3), 1)])
+@pytest.mark.parametrize("size, side", FITTING)
 def test_dropblock_shrinks_to_small_maps(size, side, generator):
     """Blocks of 7 on maps that are smaller: the largest odd side that fits."""
     maps = torch.rand(30, 20, *size, generator=generator) + 0.5

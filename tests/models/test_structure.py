@@ -50,7 +50,8 @@ def of_kind(module, kind):
 def preact_block(block, maps, stride):
     (norm1, norm2), convolutions = of_kind(block, nn.BatchNorm2d), of_kind(block, nn.Conv2d)
     active = normalise(maps, norm1).clamp(min=0)
-    branch = convolve(normalise(convolve(active, convolutions[0], stride), norm2).clamp(min=0), convolutions[1])
+    branch = normalise(convolve(active, convolutions[0], stride), norm2).clamp(min=0)
+    branch = convolve(branch, convolutions[1])
     return branch + (convolve(active, convolutions[2], stride) if len(convolutions) == 3 else maps)
 
 
@@ -115,10 +116,9 @@ def test_pyramid_shortcut_has_no_weights(generator):
 
 def test_pyramid_stages(generator):
     network = build("pyramidnet-20-12", 5, in_channels=2, width=4)
-    inner = [block.branch[3].out_channels for stage in (1, 2, 3) for block in getattr(network, f"stage{stage}")]
-    assert inner == [6, 8, 10, 12, 14, 16]
-    strides = [block.stride for stage in (1, 2, 3) for block in getattr(network, f"stage{stage}")]
-    assert strides == [1, 1, 2, 1, 2, 1]
+    blocks = [block for stage in (1, 2, 3) for block in getattr(network, f"stage{stage}")]
+    assert [block.branch[3].out_channels for block in blocks] == [6, 8, 10, 12, 14, 16]
+    assert [block.stride for block in blocks] == [1, 1, 2, 1, 2, 1]
 
 
 HALVINGS = {
