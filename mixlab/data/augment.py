@@ -76,5 +76,6 @@ def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
         raise ValueError(f"expected positive standard deviations, received {tuple(std)}")
     means, deviations = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (mean, std))
     scale, shift = 1 / (255 * deviations), -means / deviations
-    place = {"device": images.device, "dtype": torch.float32}
+    # Without non_blocking, the host would wait for everything that a GPU still has to do.
+    place = {"device": images.device, "dtype": torch.float32, "non_blocking": True}
     return images.to(torch.float32).mul_(scale.to(**place)).add_(shift.to(**place))

@@ -41,8 +41,9 @@ def _is_whole(source: Source, root: Path) -> bool:
 def fetch(source: Source, root: Path) -> bool:
     """Download ``source`` into ``root`` through torchvision, which shows a progress bar.
 
-    What arrives is verified before a single file is put into its place, each at once, so a broken download
-    leaves the root as it was. A set that is there and whole is left alone; a damaged one is replaced.
+    What arrives is verified before a single file is put into its place, each at once, so a broken download leaves
+    the root as it was. A set that is there and whole is left alone; a damaged one is replaced. A process that is
+    killed may leave its hidden scratch folder, ``.NAME.PID.part``, which nothing reads.
 
     Returns:
         Whether anything was downloaded.

@@ -26,7 +26,7 @@ def allocate(counts: Tensor, total: int) -> Tensor:
         [4, 3, 2]
     """
     have = int(counts.sum())
-    if not 0 <= total <= have:
+    if not (isinstance(total, int) and 0 <= total <= have):
         raise ValueError(f"expected a number of rows from 0 to {have}, received {total}")
     quota = counts * total
     shared = quota // max(have, 1)

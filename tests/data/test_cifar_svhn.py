@@ -59,6 +59,19 @@ def test_cifar10_is_what_torchvision_reads(cifar10):
     assert torch.bincount(data.validation.labels).tolist() == [1] * 10  # 4 rows a class
 
 
+def test_cifar100_gives_the_fine_labels(tmp_path, monkeypatch):
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 3072), dtype=np.uint8)
+    for name in ("train", "test"):
+        batch = {"data": pixels, "fine_labels": [99, 0, 3, 7, 7], "coarse_labels": [1, 2, 3, 4, 5]}
+        (folder / name).write_bytes(pickle.dumps(batch))
+        monkeypatch.setattr(datasets.CIFAR100, f"{name}_list", [[name, md5(folder / name)]])
+    for split in cifar.read(tmp_path, "cifar-100-python"):
+        assert split.labels.tolist() == [99, 0, 3, 7, 7]
+        assert np.array_equal(split.images.numpy().reshape(5, 3072), pixels)
+
+
 def test_a_pickle_with_another_checksum_is_not_opened(cifar10):
     path = cifar10 / "cifar-10-batches-py" / "data_batch_2"
     path.write_bytes(pickle.dumps(Trap(cifar10 / "sprung")))

@@ -112,6 +112,7 @@ def test_an_absent_set_is_named_with_its_root_and_how_to_get_it(name, tmp_path):
         ({"name": "digits", "validation": float("nan")}, "validation fraction"),
         ({"name": "digits", "limit": 5000}, "from 0 to 1293, received 5000"),
         ({"name": "digits", "limit": -1}, "received -1"),
+        ({"name": "digits", "limit": 10.5}, "received 10.5"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):
