@@ -13,6 +13,42 @@ settings.register_profile("mixlab", deadline=None, derandomize=True, max_example
 settings.load_profile("mixlab")
 
 
+# What may be missing where everything else is: any other skip under CI is a failure.
+MAY_BE_MISSING = ("no CUDA device", "MIXLAB_DATA")
+
+
+class NoSilentSkips:
+    """Under CI, turns a skip that names nothing of `MAY_BE_MISSING` into a failure.
+
+    A plugin of its own, since hooks of a conftest only see what lies beside it, and docstrings are tests as well.
+    Cells that a chapter exempts are counted by `tests/notebooks/test_stored.py`.
+    """
+
+    @staticmethod
+    def judge(report):
+        """The report, failed where it may not be a skip."""
+        if report.skipped and not hasattr(report, "wasxfail") and ".ipynb" not in report.nodeid:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+            if not any(word in reason for word in MAY_BE_MISSING):
+                report.outcome = "failed"
+                report.longrepr = f"skipped under CI without an accepted reason: {reason}"
+        return report
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self):
+        return self.judge((yield))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self):
+        return self.judge((yield))
+
+
+def pytest_configure(config):
+    """Be strict where nobody watches."""
+    if os.environ.get("CI") == "true":
+        config.pluginmanager.register(NoSilentSkips())
+
+
 def pytest_collection_modifyitems(items):
     """Skip, with a reason, the tests whose data folder or device is not there."""
     root = os.environ.get("MIXLAB_DATA")

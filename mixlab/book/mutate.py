@@ -22,7 +22,29 @@ class Mutation:
     new: str
 
 
-MUTATIONS: tuple[Mutation, ...] = ()
+MUTATIONS = (
+    Mutation(
+        chapter="01-erm-and-vrm",
+        fact="label weights reversed",
+        file="mix.py",
+        old="labels[self.sources], self.weights)",
+        new="labels[self.sources], self.weights.flip(1))",
+    ),
+    Mutation(
+        chapter="02-mixup-cutmix-regional",
+        fact="a box with sides 1 - λ instead of its root",
+        file="mixers/regional.py",
+        old="half = area.sqrt()[..., None]",
+        new="half = area[..., None]",
+    ),
+    Mutation(
+        chapter="03-bayesian-k-image-mixing",
+        fact="sticks broken from the wrong end",
+        file="priors.py",
+        old="left = shares.flip(-1).cumsum(-1).flip(-1)",
+        new="left = shares.cumsum(-1)",
+    ),
+)
 
 
 def survives(project: Project, mutation: Mutation) -> bool:
