@@ -271,16 +271,18 @@ class PastedBoxes(_Hard):
         """``(B, K)`` float32: the exact share of pixels of each slot.
 
         Box edges cut the image into a few cells, each with one owner: counting cells is exact and costs the same for
-        any size of image.
+        any size of image; only very many boxes make more cells than there are pixels.
         """
-        height, width = self.size
+        (height, width), boxes = self.size, self.boxes.shape[1]
+        if boxes * (2 * boxes + 1) ** 2 > height * width:
+            return super().shares(k)
         rows, row_lengths = _cells(self.boxes[:, :, 0], self.boxes[:, :, 2], height)
         columns, column_lengths = _cells(self.boxes[:, :, 1], self.boxes[:, :, 3], width)
-        order = torch.arange(1, self.boxes.shape[1] + 1, device=self.boxes.device)[:, None, None]
+        order = torch.arange(1, boxes + 1, device=self.boxes.device)[:, None, None]
         covered = rows[:, :, :, None] & columns[:, :, None, :]
         area = row_lengths[:, :, None] * column_lengths[:, None, :]
         owner = torch.cat([torch.zeros_like(area)[:, None], covered * order], dim=1).amax(1)
-        counts = area.new_zeros(len(area), max(k, len(order) + 1))
+        counts = area.new_zeros(len(area), max(k, boxes + 1))
         counts.scatter_add_(1, owner.flatten(1), area.flatten(1))
         return counts[:, :k].to(torch.float32) / (height * width)
 
