@@ -56,8 +56,15 @@ class Mixer:
 
         Returns:
             Mixed images, as ``images`` in shape and dtype, and ``(B, C)`` float32 targets.
+
+        Raises:
+            ValueError: for anything but two tensors (``draw`` gives a mix that other tensors can be mixed with), or
+                what :meth:`draw`, :meth:`mixlab.Mix.apply` and :meth:`mixlab.Mix.targets` refuse.
         """
-        images, labels = batch[0] if len(batch) == 1 else batch
+        batch = batch[0] if len(batch) == 1 and not isinstance(batch[0], Tensor) else batch
+        if len(batch) != 2 or not all(isinstance(part, Tensor) for part in batch):
+            raise ValueError(f"expected images and labels, received {[type(part).__name__ for part in batch]}")
+        images, labels = batch
         mix = self.draw(images, labels)
         return mix.apply(images), mix.targets(labels, self.num_classes if labels.ndim == 1 else None)
 

@@ -112,7 +112,8 @@ class SMOTE(Mixer):
     neighbours: int = 5
 
     def __post_init__(self):
-        check_k(self.neighbours)
+        if isinstance(self.neighbours, bool) or not isinstance(self.neighbours, int) or self.neighbours < 1:
+            raise ValueError(f"expected an integer number of neighbours >= 1, received {self.neighbours!r}")
 
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         if labels is None or labels.shape != images.shape[:1] or labels.is_floating_point():
