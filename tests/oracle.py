@@ -162,7 +162,7 @@ def random_images(shape, dtype, generator):
         return torch.rand(shape, generator=generator) < 0.5
     if dtype.is_floating_point:
         return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
-    limit = torch.iinfo(dtype).max // 2
+    limit = min(torch.iinfo(dtype).max, 2**31)  # float64 holds these exactly
     return torch.randint(0, limit, shape, generator=generator).to(dtype)
 
 

@@ -1,0 +1,360 @@
+"""What holds for every mixer, on every kind of batch: one suite over all of them and their compositions."""
+
+import pickle
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from oracle import (
+    ALL_MIXERS,
+    HARD,
+    HIDING,
+    probe,
+    random_images,
+    same_bytes,
+    same_mix,
+    seeded,
+    share_of_rows,
+    targets_by_hand,
+    unchanged_global_rng,
+)
+
+from mixlab import mixers
+from mixlab.masks import Constant
+from mixlab.mixers import CutMix, DCutMix, DMixup, Mixup, PastedCutMix, PerSample, Sometimes, UnclippedCutMix
+
+every_mixer = pytest.mark.parametrize("name", ALL_MIXERS)
+hard_mixers = pytest.mark.parametrize("name", HARD)
+
+CLASSES = 4
+batches = st.sampled_from([1, 2, 3, 5, 7, 12])
+image_sizes = st.sampled_from([(33, 20), (1, 9), (9, 1), (8, 8), (1, 1), (16, 31)])
+seeds = st.integers(0, 10**6)
+#: Rounding of one blended value, a few times over.
+ROUNDING = {torch.float64: 1e-6, torch.float32: 1e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}
+
+
+def _labels(batch, seed=0):
+    return torch.randint(0, CLASSES, (batch,), generator=seeded(seed))
+
+
+def _draw(name, images, seed=0):
+    return ALL_MIXERS[name]().draw(images, _labels(len(images)), generator=seeded(seed))
+
+
+def _blends(mix):
+    return isinstance(mix.form, Constant) and mix.k > 1
+
+
+@every_mixer
+@given(batch=batches, size=image_sizes, seed=seeds)
+def test_shares_are_what_a_probe_image_measures(name, batch, size, seed):
+    mix = _draw(name, probe(batch, size), seed)
+    measured = mix.apply(probe(batch, size)).double()
+    claimed = share_of_rows(mix)
+    if _blends(mix):
+        torch.testing.assert_close(measured.mean((2, 3)), claimed, rtol=0, atol=1e-6)
+        return
+    pixels = size[0] * size[1]
+    counts = measured.sum((2, 3))
+    assert torch.equal(counts, (claimed * pixels).round()), "shares are not the pixels shown"
+    slots = mix.shares.double() * pixels
+    assert torch.equal(mix.shares, slots.round().to(torch.float32) / pixels), "shares are not whole pixels"
+
+
+@every_mixer
+@given(batch=batches, size=image_sizes, seed=seeds)
+def test_weights_are_shares_and_rows_sum_to_one(name, batch, size, seed):
+    mix = _draw(name, torch.zeros(batch, 1, *size), seed)
+    assert mix.weights.dtype == mix.shares.dtype == torch.float32 and mix.sources.dtype == torch.int64
+    assert bool((mix.weights >= 0).all()) and bool((mix.shares >= 0).all())
+    torch.testing.assert_close(mix.weights.sum(1), torch.ones(batch), rtol=0, atol=1e-6)
+    if name in HIDING:
+        assert bool((mix.shares.sum(1) <= 1 + 1e-6).all())
+    else:
+        assert torch.equal(mix.weights, mix.shares)
+
+
+@every_mixer
+@given(batch=batches, seed=seeds)
+def test_label_weights_are_what_an_image_shows_of_each_class(name, batch, seed):
+    """Label = index, image = constant of index: own pixels and label must tell the same story."""
+    images, labels = probe(batch, (7, 9)), torch.arange(batch)
+    mix = ALL_MIXERS[name]().draw(images, torch.zeros(batch, dtype=torch.int64), generator=seeded(seed))
+    targets, shown = mix.targets(labels, batch), mix.apply(images).mean((2, 3))
+    if name in HIDING and mix.k == 1:
+        assert torch.equal(targets, torch.eye(batch))
+        assert torch.equal(shown.fill_diagonal_(0), torch.zeros(batch, batch))
+    else:
+        torch.testing.assert_close(targets, shown, rtol=0, atol=2e-6)
+
+
+@every_mixer
+@given(batch=batches, size=image_sizes, seed=seeds)
+def test_inputs_stay_and_applying_twice_gives_the_same_bytes(name, batch, size, seed):
+    images, labels = torch.randn(batch, 3, *size, generator=seeded(seed)), _labels(batch, seed)
+    kept_images, kept_labels = images.clone(), labels.clone()
+    mix = ALL_MIXERS[name]().draw(images, labels, generator=seeded(seed))
+    once, twice = mix.apply(images), mix.apply(images)
+    assert torch.equal(mix.targets(labels, CLASSES), mix.targets(labels, CLASSES))
+    assert same_bytes(once, twice)
+    assert same_bytes(images, kept_images) and torch.equal(labels, kept_labels)
+    once.zero_()
+    assert same_bytes(images, kept_images), "the result shares memory with the input"
+
+
+@every_mixer
+@given(batch=batches, seed=seeds)
+def test_one_generator_gives_one_mix_and_no_global_random_state_moves(name, batch, seed):
+    images = torch.randn(batch, 3, 12, 10, generator=seeded(seed))
+    with unchanged_global_rng():
+        assert same_mix(_draw(name, images, seed), _draw(name, images, seed))
+        ALL_MIXERS[name](num_classes=CLASSES)(images, _labels(batch))
+
+
+@every_mixer
+def test_different_generators_give_different_mixes(name):
+    images = torch.randn(12, 3, 12, 10, generator=seeded())
+    drawn = [_draw(name, images, seed) for seed in range(8)]
+    assert (name == "identity") == all(same_mix(drawn[0], other) for other in drawn[1:]) or name == "dmixup-k1"
+
+
+@every_mixer
+@given(batch=batches, size=image_sizes, dtype=st.sampled_from(list(ROUNDING)), seed=seeds)
+def test_floating_dtypes_are_kept_and_rounded_only_once(name, batch, size, dtype, seed):
+    wide = torch.randn(batch, 2, *size, generator=seeded(seed), dtype=torch.float64)
+    mix = _draw(name, wide.to(dtype), seed)
+    mixed = mix.apply(wide.to(dtype))
+    assert mixed.dtype == dtype and mix.weights.dtype == torch.float32
+    expected = mix.apply(wide.to(dtype).double())
+    tolerance = ROUNDING[dtype] * 8 if _blends(mix) else 0
+    torch.testing.assert_close(mixed.double(), expected, rtol=0, atol=tolerance)
+
+
+@hard_mixers
+@given(batch=batches, size=image_sizes, dtype=st.sampled_from([torch.uint8, torch.int64, torch.bool]), seed=seeds)
+def test_hard_mixers_take_images_of_any_dtype(name, batch, size, dtype, seed):
+    images = random_images((batch, 3, *size), dtype, seeded(seed))
+    mix = _draw(name, images, seed)
+    mixed = mix.apply(images)
+    assert mixed.dtype == dtype
+    assert torch.equal(mixed, mix.apply(images.double()).to(dtype))
+
+
+@pytest.mark.parametrize("name", ["mixup", "mixup-permutation", "dmixup", "smote", "per-sample-mixup"])
+def test_linear_mixers_refuse_integer_images(name):
+    images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="expected floating-point images.*received torch.uint8"):
+        ALL_MIXERS[name](num_classes=CLASSES)(images, torch.zeros(4, dtype=torch.int64))
+
+
+@every_mixer
+@pytest.mark.parametrize("size", [(12, 10), (72, 64)], ids=str)
+def test_memory_format_is_kept(name, size):
+    images = torch.randn(5, 3, *size, generator=seeded()).to(memory_format=torch.channels_last)
+    for seed in range(4):
+        mix = _draw(name, images, seed)
+        mixed = mix.apply(images)
+        assert mixed.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(mixed, mix.apply(images.contiguous()))
+
+
+@every_mixer
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64], ids=str)
+def test_labels_of_every_integer_dtype_and_soft_labels(name, dtype):
+    images, labels = torch.randn(5, 3, 8, 8, generator=seeded()), torch.tensor([3, 0, 0, 3, 1])
+    mix = ALL_MIXERS[name]().draw(images, labels.to(dtype), generator=seeded(1))
+    targets = mix.targets(labels.to(dtype), CLASSES)
+    assert targets.dtype == torch.float32
+    torch.testing.assert_close(targets.double(), targets_by_hand(mix, labels, CLASSES), rtol=0, atol=1e-6)
+    for soft in (torch.float32, torch.bfloat16, torch.float64):
+        same = mix.targets(torch.eye(CLASSES, dtype=soft)[labels])
+        assert same.dtype == torch.float32
+        torch.testing.assert_close(same, targets, rtol=0, atol=1e-6)
+
+
+@every_mixer
+def test_a_mixer_is_a_callable_on_a_batch(name):
+    images, labels = torch.randn(5, 3, 8, 8, generator=seeded()), torch.tensor([3, 0, 0, 3, 1])
+    mixer, twin = (ALL_MIXERS[name](num_classes=CLASSES, seed=7) for _ in range(2))
+    mixed, targets = mixer(images, labels)
+    again, same = twin((images, labels))
+    assert mixed.shape == images.shape and mixed.dtype == images.dtype and targets.shape == (5, CLASSES)
+    assert same_bytes(mixed, again) and same_bytes(targets, same), "one seed gives one stream"
+    torch.testing.assert_close(targets.sum(1), torch.ones(5))
+
+
+@pytest.mark.parametrize("name", [name for name in ALL_MIXERS if "smote" not in name])
+def test_soft_labels_need_no_number_of_classes(name):
+    images = torch.randn(5, 3, 8, 8, generator=seeded())
+    targets = ALL_MIXERS[name]()(images, torch.rand(5, 6, generator=seeded()).softmax(1))[1]
+    assert targets.shape == (5, 6)
+    with pytest.raises(ValueError, match="expected num_classes"):
+        ALL_MIXERS[name]()(images, torch.zeros(5, dtype=torch.int64))
+
+
+@every_mixer
+def test_a_batch_of_one_is_itself(name):
+    image, label = torch.randn(1, 3, 9, 7, generator=seeded()), torch.tensor([2])
+    for seed in range(5):
+        mix = ALL_MIXERS[name]().draw(image, label, generator=seeded(seed))
+        torch.testing.assert_close(mix.targets(label, 3), torch.eye(3)[label])
+        if mix.k > 1 or name not in HIDING:
+            torch.testing.assert_close(mix.apply(image), image, rtol=0, atol=0 if not _blends(mix) else 1e-6)
+
+
+PARTNERED = {
+    "mixup": (Mixup, 2),
+    "dmixup": (lambda **o: DMixup(4, **o), 4),
+    "cutmix": (CutMix, 2),
+    "unclipped-cutmix": (UnclippedCutMix, 2),
+    "dcutmix": (lambda **o: DCutMix(5, **o), 5),
+    "pasted-cutmix": (lambda **o: PastedCutMix(3, **o), 3),
+}
+partnered = pytest.mark.parametrize("name", PARTNERED)
+
+
+@partnered
+@given(batch=st.integers(1, 9), seed=seeds)
+def test_sources_of_a_row_are_distinct_unless_there_are_too_few(name, batch, seed):
+    make, k = PARTNERED[name]
+    sources = make().draw(torch.zeros(batch, 1, 6, 6), generator=seeded(seed)).sources
+    assert torch.equal(sources[:, 0], torch.arange(batch))
+    for row in sources.tolist():
+        assert len(set(row)) == min(batch, k)
+
+
+@partnered
+def test_permutation_pairing_lets_an_image_meet_itself(name):
+    make, k = PARTNERED[name]
+    mixer, generator, images = make(pairing="permutation"), seeded(), torch.zeros(4, 1, 6, 6)
+    drawn = torch.stack([mixer.draw(images, generator=generator).sources for _ in range(200)])
+    assert drawn.shape == (200, 4, k)
+    assert torch.equal(drawn.sort(1).values, torch.arange(4).view(1, 4, 1).expand(200, 4, k))
+    assert bool((drawn[:, :, 1] == torch.arange(4)).any())
+
+
+ALPHAS_ZERO = [
+    Mixup(0),
+    DMixup(4, 0.0),
+    CutMix(0.0),
+    UnclippedCutMix(0.0),
+    DCutMix(5, 0),
+    PastedCutMix(4, 0.0),
+    PerSample(CutMix(0.0), 0.5),
+    Sometimes(CutMix(1.0), 0.0),
+    PerSample(CutMix(1.0), 0.0),
+    PerSample(Mixup(1.0), 0.0),
+]
+
+
+@pytest.mark.parametrize("mixer", ALPHAS_ZERO, ids=repr)
+@given(batch=batches, size=image_sizes, seed=seeds)
+def test_alpha_zero_and_probability_zero_are_erm_exactly(mixer, batch, size, seed):
+    images, labels = torch.randn(batch, 3, *size, generator=seeded(seed)), _labels(batch, seed)
+    mix = mixer.draw(images, labels, generator=seeded(seed))
+    assert torch.equal(mix.apply(images), images)
+    assert torch.equal(mix.targets(labels, CLASSES), torch.eye(CLASSES)[labels])
+
+
+@every_mixer
+def test_mixers_are_values(name):
+    make = ALL_MIXERS[name]
+    assert make() == make() and make(seed=1) != make()
+    assert pickle.loads(pickle.dumps(make(seed=3))) == make(seed=3)
+
+
+@every_mixer
+def test_an_empty_batch_is_an_error(name):
+    with pytest.raises(ValueError, match=r"expected a batch \(B, \.\.\.\) with B >= 1, received shape \(0, 3, 8, 8\)"):
+        _draw(name, torch.zeros(0, 3, 8, 8))
+    with pytest.raises(ValueError, match=r"expected a batch \(B, \.\.\.\) with B >= 1, received shape \(8,\)"):
+        _draw(name, torch.zeros(8))
+
+
+@pytest.mark.parametrize("name", ["cutmix", "unclipped-cutmix", "dcutmix", "pasted-cutmix", "cutout", "gridmask"])
+def test_regions_need_two_spatial_axes(name):
+    for shape in ((4, 8), (4, 8, 8)):
+        with pytest.raises(ValueError, match=r"expected images of shape \(B, C, H, W\), received \(4, 8"):
+            _draw(name, torch.zeros(shape))
+
+
+@pytest.mark.parametrize("name", ["mixup", "dmixup", "smote", "identity", "per-sample-mixup"])
+def test_linear_mixers_take_vectors(name):
+    features = torch.randn(6, 5, generator=seeded())
+    mix = _draw(name, features)
+    expected = torch.einsum("bk,bkf->bf", mix.shares, features[mix.sources])
+    torch.testing.assert_close(mix.apply(features), expected)
+
+
+def test_a_video_is_one_draw_for_all_its_frames():
+    video = torch.randn(4, 3, 5, 12, 10, generator=seeded())
+    mix = DCutMix(3).draw(video, generator=seeded())
+    assert mix.form.size == (12, 10) and mix.apply(video).shape == video.shape
+
+
+BAD_ALPHAS = [-1, -1e-9, float("nan"), float("inf"), "1", None, True, torch.tensor(1.0)]
+BAD_KS = [0, -1, 2.0, "3", True, None, 255]
+
+
+@partnered
+@pytest.mark.parametrize("alpha", BAD_ALPHAS, ids=repr)
+def test_alpha_is_a_finite_number_of_at_least_zero(name, alpha):
+    kind = type(PARTNERED[name][0]())
+    with pytest.raises(ValueError, match="expected a finite concentration alpha >= 0, received"):
+        kind(alpha=alpha)
+
+
+@pytest.mark.parametrize("kind", [DMixup, DCutMix, PastedCutMix])
+@pytest.mark.parametrize("k", BAD_KS, ids=repr)
+def test_k_is_an_integer_that_an_owner_map_can_hold(kind, k):
+    with pytest.raises(ValueError, match=r"expected an integer number of sources k in 1\.\.254, received"):
+        kind(k=k)
+
+
+@pytest.mark.parametrize("k", [64, 254])
+@pytest.mark.parametrize("kind", [DMixup, DCutMix, PastedCutMix])
+def test_many_sources(kind, k):
+    images = torch.eye(3)[:, :, None, None].expand(3, 3, 20, 30).contiguous()
+    mix = kind(k, 1.0).draw(images, generator=seeded())
+    torch.testing.assert_close(mix.shares.sum(1), torch.ones(3))
+    torch.testing.assert_close(mix.apply(images).double().mean((2, 3)), share_of_rows(mix), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Mixup(pairing="random"), r"expected a pairing of \['distinct', 'permutation'\], received 'random'"),
+        (lambda: mixers.Cutout(0), "expected a side of at least one pixel, received 0"),
+        (lambda: mixers.Cutout(2.5), "expected a side of at least one pixel, received 2.5"),
+        (lambda: mixers.GridMask(1.0), r"expected a visible ratio in \(0, 1\), received 1.0"),
+        (lambda: mixers.GridMask(0.5, (0.5, 0.4)), r"expected periods .* received \(0.5, 0.4\)"),
+        (lambda: mixers.GridMask(0.5, (0.5, 1.4)), r"expected periods .* received \(0.5, 1.4\)"),
+        (lambda: mixers.SMOTE(0), "expected .*neighbours.* received 0"),
+        (lambda: mixers.SMOTE(1.5), "expected .*neighbours.* received 1.5"),
+        (lambda: mixers.Sometimes(CutMix(), 1.5), r"expected a probability in \[0, 1\], received 1.5"),
+        (lambda: mixers.PerSample(CutMix(), float("nan")), r"expected a probability in \[0, 1\], received nan"),
+        (lambda: mixers.OneOf([]), "expected some probabilities that sum to 1"),
+        (lambda: mixers.OneOf([CutMix()], [0.5, 0.5]), r"expected 1 probabilities that sum to 1, received \[0.5, 0.5\]"),
+        (lambda: mixers.OneOf([CutMix()], [0.5]), r"expected 1 probabilities that sum to 1, received \[0.5\]"),
+        (lambda: mixers.build_mixer("cutmixx"), r"expected a mixer of \[.*received 'cutmixx'"),
+        (lambda: mixers.build_mixer("cutmix", beta=1), r"expected options of cutmix among .*received \['beta'\]"),
+    ],
+)
+def test_wrong_settings_are_named_when_a_mixer_is_made(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_mixer_takes_images_and_labels_and_nothing_else():
+    images, labels = torch.zeros(2, 3, 8, 8), torch.zeros(2, dtype=torch.int64)
+    for batch in ((images,), (images, labels, labels), ((images, labels, images),)):
+        with pytest.raises(ValueError, match="expected images and labels, received"):
+            CutMix(num_classes=2)(*batch)
+
+
+@pytest.mark.parametrize("name", mixers.MIXERS)
+def test_every_registered_mixer_is_built_by_name_and_draws(name):
+    mix = mixers.build_mixer(name).draw(torch.zeros(4, 3, 8, 8), _labels(4), generator=seeded())
+    assert len(mix) == 4
