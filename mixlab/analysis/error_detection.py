@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from mixlab.analysis.k_images import spread
 from mixlab.analysis.paired import Difference, paired_difference
 
-__all__ = ["against_single_pass", "areas", "detection_table"]
+__all__ = ["against", "areas", "detection_table", "verdict"]
 
-REFERENCE = "single pass"
+SINGLE_PASS = "single pass"
+#: network -> method -> seed -> number
+Areas = Mapping[str, Mapping[str, Mapping[int, float]]]
 
 
 def areas(frame, measure: str = "auroc") -> dict[str, dict[str, dict[int, float]]]:
@@ -26,15 +28,32 @@ def areas(frame, measure: str = "auroc") -> dict[str, dict[str, dict[int, float]
     return found
 
 
-def against_single_pass(found: Mapping[str, Mapping[str, Mapping[int, float]]]) -> dict[str, dict[str, Difference]]:
-    """Every method minus the single pass of the same network, over the seeds they share."""
+def against(found: Areas, reference: str = SINGLE_PASS) -> dict[str, dict[str, Difference]]:
+    """Every method minus a reference method on the same network, over the seeds they share."""
     return {
         network: {
-            method: paired_difference([seeds[s] for s in sorted(seeds)], [methods[REFERENCE][s] for s in sorted(seeds)])
-            for method, seeds in methods.items() if method != REFERENCE
+            method: paired_difference([seeds[s] for s in sorted(seeds)], [methods[reference][s] for s in sorted(seeds)])
+            for method, seeds in methods.items() if method != reference
         }
         for network, methods in found.items()
     }
+
+
+def verdict(found: Areas) -> str:
+    """What both readings are worth beside each of the other scores, one line per comparison.
+
+    An ordering is printed for at least five seeds and two standard errors; otherwise the interval speaks.
+    """
+    if not found:
+        return "No run is on record: nothing can be said."
+    lines = []
+    for network, methods in found.items():
+        readings = [method for method in methods if "reading" in method]
+        for reference in (method for method in methods if method not in readings):
+            differences = against({network: methods}, reference)[network]
+            lines += [f"{network}: {reading} minus {reference}: {_interval(differences[reading])}: "
+                      f"{_ordering(differences[reading]) or 'no ordering'}" for reading in readings]
+    return "\n".join(lines)
 
 
 def detection_table(frame):
@@ -47,7 +66,7 @@ def detection_table(frame):
     import pandas
 
     found, confidence, error = areas(frame), areas(frame, "auroc_confidence"), areas(frame, "error")
-    differences = against_single_pass(found)
+    differences = against(found)
     rows = []
     for network, methods in found.items():
         for method, seeds in methods.items():
@@ -64,8 +83,10 @@ def detection_table(frame):
 
 
 def _interval(difference: Difference | None) -> str:
-    if difference is None or difference.seeds == 1:
+    if difference is None:
         return ""
+    if difference.seeds == 1:
+        return f"{difference.mean:+.4f}, one seed"
     return f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["mosaic"]
+__all__ = ["label_text", "mosaic"]
 
 
 def mosaic(pictures, titles: Sequence[str], columns: int = 4, side: float = 2.3):
@@ -42,3 +42,15 @@ def mosaic(pictures, titles: Sequence[str], columns: int = 4, side: float = 2.3)
                     cmap="gray" if picture.shape[-1] == 1 else None)
         axis.set_title(title, fontsize=9)
     return figure
+
+
+def label_text(label, classes: Sequence[str], smallest: float = 0.05) -> str:
+    """A soft label in words, the heaviest class first, without classes below ``smallest``.
+
+    Example:
+        >>> label_text([0.3, 0.69, 0.01], ("cat", "dog", "owl"))
+        'dog 0.69, cat 0.30'
+    """
+    label = np.asarray(label, dtype=float)
+    order = np.argsort(-label, kind="stable")
+    return ", ".join(f"{classes[c]} {label[c]:.2f}" for c in order if label[c] >= smallest)

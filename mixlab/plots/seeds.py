@@ -23,7 +23,7 @@ def series_figure(panels: Mapping[str, Mapping[str, Mapping[float, Sequence[floa
     """
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.2 * len(panels), 3.4), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(panels), figsize=(max(3.2 * len(panels), 5), 3.4), sharey=True, squeeze=False)
     for axis, (title, series) in zip(axes[0], panels.items()):
         ticks = sorted({setting for results in series.values() for setting in results})
         for number, (label, results) in enumerate(series.items()):
@@ -38,7 +38,8 @@ def series_figure(panels: Mapping[str, Mapping[str, Mapping[float, Sequence[floa
         axis.set_title(title, fontsize=10)
         axis.set_xlabel(xlabel)
         axis.set_xticks(range(len(ticks)), [f"{tick:g}" for tick in ticks])
-        axis.legend(fontsize=8)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(fontsize=8)
     axes[0, 0].set_ylabel(ylabel)
     return figure
 
@@ -55,8 +56,9 @@ def rows_figure(panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str
     """
     from matplotlib import pyplot as plt
 
+    panels = panels or {"nothing on record": {}}
     longest = max(len(methods) for methods in panels.values())
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels) + 1, 0.45 * longest + 1.2), sharex=True,
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels) + 2, 0.45 * longest + 1.2), sharex=True,
                                 sharey=True, squeeze=False)
     for axis, (title, methods) in zip(axes[0], panels.items()):
         for row, (_, values) in enumerate(methods.items()):
@@ -66,5 +68,5 @@ def rows_figure(panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str
         axis.grid(axis="y", color="0.9")
         axis.set_title(title, fontsize=10)
         axis.set_xlabel(xlabel)
-    axes[0, 0].invert_yaxis()
+    axes[0, 0].set_ylim(longest - 0.5, -0.5)
     return figure

@@ -3,7 +3,7 @@
 import pandas
 import pytest
 
-from mixlab.analysis.error_detection import against_single_pass, areas, detection_table
+from mixlab.analysis.error_detection import against, areas, detection_table, verdict
 
 
 def frame(seeds):
@@ -16,7 +16,7 @@ def frame(seeds):
 
 
 def test_differences_are_paired_with_the_single_pass():
-    difference = against_single_pass(areas(frame(3)))["ERM + dropout"]
+    difference = against(areas(frame(3)))["ERM + dropout"]
     assert set(difference) == {"MC dropout", "views"}
     assert difference["MC dropout"].mean == pytest.approx(0.02 + 0.001 / 3)
     assert difference["MC dropout"].error < 0.001
@@ -31,6 +31,18 @@ def test_table_shows_spread_and_interval():
     line = detection_table(frame(3)).iloc[0]
     assert line["AUROC, entropy"] == "0.810 ± 0.010 (3)" and line["minus single pass"] == ""
     assert line["error of the mean, %"] == "11.00 ± 1.00 (3)"
+
+
+def test_verdict_compares_readings_with_every_other_score():
+    found = {"net": {"single pass": {s: 0.8 + 0.01 * s for s in range(5)},
+                     "MC dropout": {s: 0.85 + 0.01 * s for s in range(5)},
+                     "composites, reading A": {s: 0.82 + 0.01 * s + 0.001 * (s % 2) for s in range(5)}}}
+    better, worse = verdict(found).splitlines()
+    assert better.startswith("net: composites, reading A minus single pass: +0.0204") and better.endswith(": better")
+    assert "minus MC dropout: -0.0296" in worse and worse.endswith(": worse")
+    few = {"net": {method: {s: seeds[s] for s in range(3)} for method, seeds in found["net"].items()}}
+    assert all(line.endswith("no ordering") for line in verdict(few).splitlines())
+    assert verdict({}) == "No run is on record: nothing can be said."
 
 
 def test_without_records_the_table_is_empty():
