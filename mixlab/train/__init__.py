@@ -3,6 +3,7 @@
 Lightning Fabric is imported inside `fit`, so this package is as light as torch.
 """
 
+from mixlab.train.checkpoint import Checkpoints
 from mixlab.train.evaluate import Metrics, evaluate, predict
 from mixlab.train.fit import fit
 from mixlab.train.recipe import Cosine, MultiStep, Recipe
@@ -10,6 +11,6 @@ from mixlab.train.recipes import BUDGETS, Budget, recipes
 from mixlab.train.result import Result, read_record, validate, write_record
 
 __all__ = [
-    "BUDGETS", "Budget", "Cosine", "Metrics", "MultiStep", "Recipe", "Result", "evaluate", "fit", "predict",
+    "BUDGETS", "Budget", "Checkpoints", "Cosine", "Metrics", "MultiStep", "Recipe", "Result", "evaluate", "fit", "predict",
     "read_record", "recipes", "validate", "write_record",
 ]

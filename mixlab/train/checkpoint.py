@@ -9,10 +9,11 @@ with `weights_only=True`: no pickle is executed.
 from __future__ import annotations
 
 import os
-import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
+from zipfile import BadZipFile, ZipFile
 
 import torch
 
@@ -74,9 +75,8 @@ class Checkpoints:
         paths = [self.folder / name for name in (NEW, LAST, PREVIOUS) if (self.folder / name).exists()]
         for path in paths:
             try:
-                saved = torch.load(path, map_location="cpu", weights_only=True)
-                config, state = saved["config"], saved["state"]
-            except (RuntimeError, OSError, EOFError, KeyError, TypeError, pickle.UnpicklingError):
+                config, state = _read(path)
+            except (BadZipFile, OSError, EOFError, RuntimeError, KeyError, TypeError, UnpicklingError):
                 warnings.warn(f"checkpoint {path} cannot be read and is passed over", stacklevel=2)
                 continue
             self._check(config)
@@ -92,3 +92,12 @@ class Checkpoints:
             name = names[0]
             raise ValueError(f"{self.folder} holds the checkpoint of another run: its {name} is {config.get(name)}, "
                              f"this run's is {self.config.get(name)}")
+
+
+def _read(path: Path) -> tuple[dict, dict]:
+    """Config and state of a checkpoint, whose checksums are compared first."""
+    with ZipFile(path) as archive:
+        if archive.testzip() is not None:
+            raise BadZipFile(f"{path} is damaged")
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    return saved["config"], saved["state"]

@@ -1,0 +1,112 @@
+"""A small run that other processes can be asked to do: real digits, batch statistics, dropout, mixing."""
+
+import os
+import signal
+
+import torch
+from torch import nn
+
+import mixlab.train.checkpoint as checkpoint
+from mixlab.data import load
+from mixlab.mixers import DCutMix
+from mixlab.risk import VicinalRisk
+from mixlab.rng import generator
+from mixlab.train import Cosine, Recipe, fit
+
+RECIPE = Recipe("test", epochs=2, batch_size=32, lr=0.05, schedule=Cosine(), momentum=0.9, nesterov=True,
+                weight_decay=1e-4, augment="crop", report="last", source="these tests")
+
+
+def data():
+    return load("digits", limit=230)  # eight batches, the last one of six rows
+
+
+def initialised(network, seed=0):
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.2, generator=generator(seed, "init", str(parameter.shape)))
+    return network
+
+
+def model():
+    return initialised(nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.3), nn.Flatten(),
+        nn.Linear(256, 10)))
+
+
+class Killing(VicinalRisk):
+    """The mixing risk, which ends its process at one of its calls."""
+
+    def __init__(self, at):
+        super().__init__(DCutMix(k=3, alpha=1.0))
+        self.at = at
+
+    def forward(self, *arguments, **options):
+        self.at -= 1
+        if self.at == 0:
+            kill()
+        return super().forward(*arguments, **options)
+
+    def _get_name(self):
+        return "VicinalRisk"
+
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def train(folder, at=0):
+    """Do the run, or what is left of it; `at` counts the steps until the process kills itself."""
+    torch.set_num_threads(1)
+    network = model()
+    result = fit(network, Killing(at), data(), RECIPE, seed=1, device="cpu", checkpoint=folder, every=3)
+    return network, result
+
+
+def train_until_step(folder, at):
+    train(folder, at)
+
+
+def train_until_write(folder, at):
+    """The process is killed when half of the `at`-th checkpoint is written."""
+    class HalfWritten:
+        def __init__(self, file):
+            self.file, self.left = file, 20_000
+
+        def write(self, content):
+            self.left -= len(content)
+            self.file.write(content)
+            if self.left < 0:
+                self.file.flush()
+                kill()
+
+        def flush(self):
+            self.file.flush()
+
+    save, calls = torch.save, iter(range(1, 1000))
+
+    class Torch:
+        load = staticmethod(torch.load)
+
+        @staticmethod
+        def save(state, file):
+            save(state, HalfWritten(file) if next(calls) == at else file)
+
+    checkpoint.torch = Torch
+    train(folder)
+
+
+def train_until_rename(folder, at):
+    """The process is killed just before the `at`-th time that a file takes another's place."""
+    replace, calls = os.replace, iter(range(1, 1000))
+
+    class System:
+        fsync = staticmethod(os.fsync)
+
+        @staticmethod
+        def replace(source, target):
+            if next(calls) == at:
+                kill()
+            replace(source, target)
+
+    checkpoint.os = System
+    train(folder)

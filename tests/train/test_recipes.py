@@ -1,0 +1,81 @@
+"""Recipes: the papers' values, schedules against torch's own, refusals."""
+
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+import torch
+
+from mixlab.train import BUDGETS, Cosine, MultiStep, recipes
+from mixlab.train.recipes import budget, by_name
+
+
+@pytest.mark.parametrize(("name", "values"), [
+    # epochs, batch, lr, weight decay, nesterov, milestones
+    ("mixup-cifar10", (200, 128, 0.1, 1e-4, False, (100, 150))),
+    ("cutmix-cifar", (300, 64, 0.25, 1e-4, True, (150, 225))),
+    ("cutmix-cifar-resnet110", (300, 64, 0.1, 1e-4, True, (150, 225))),
+    ("dcutmix-cifar", (300, 64, 0.25, 4e-5, True, (225, 270))),
+])
+def test_the_papers_recipes_have_the_papers_values(name, values):
+    recipe = recipes[name]
+    assert values == (recipe.epochs, recipe.batch_size, recipe.lr, recipe.weight_decay, recipe.nesterov,
+                      recipe.schedule.milestones)
+    assert (recipe.momentum, recipe.schedule.gamma, recipe.report) == (0.9, 0.1, "best")
+
+
+def torchs(scheduler, epochs, **options):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
+    schedule = scheduler(optimizer, **options)
+    for _ in range(epochs):
+        yield optimizer.param_groups[0]["lr"]
+        optimizer.step()
+        schedule.step()
+
+
+def test_multistep_is_torchs():
+    recipe = replace(recipes["mixup-cifar10"], lr=0.5, epochs=12, schedule=MultiStep((4, 9), 0.2))
+    expected = torchs(torch.optim.lr_scheduler.MultiStepLR, 12, milestones=[4, 9], gamma=0.2)
+    assert [recipe.learning_rate(epoch) for epoch in range(12)] == pytest.approx(list(expected))
+
+
+def test_cosine_is_torchs():
+    recipe = replace(recipes["small"], lr=0.5, epochs=12)
+    expected = torchs(torch.optim.lr_scheduler.CosineAnnealingLR, 12, T_max=12)
+    assert [recipe.learning_rate(epoch) for epoch in range(12)] == pytest.approx(list(expected))
+
+
+def test_warmup_rises_linearly_to_the_cosine():
+    recipe = replace(recipes["small"], lr=1.0, schedule=Cosine(warmup=2))
+    assert [recipe.learning_rate(position) for position in (0, 1, 2, 6, 10)] == pytest.approx([0, 0.5, 1, 0.5, 0])
+
+
+def test_a_stretched_recipe_keeps_its_shape():
+    short = recipes["dcutmix-cifar"].over(30)
+    assert (short.epochs, short.schedule.milestones) == (30, (22, 27))
+    assert recipes["small"].over(5).learning_rate(2.5) == pytest.approx(recipes["small"].learning_rate(5))
+
+
+def test_recipes_are_frozen_and_say_where_they_come_from():
+    with pytest.raises(FrozenInstanceError):
+        recipes["small"].lr = 1.0
+    assert all(name == recipe.name and recipe.source for name, recipe in recipes.items())
+
+
+@pytest.mark.parametrize("change", [
+    {"epochs": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": float("nan")}, {"momentum": 1.0}, {"weight_decay": -1e-4},
+    {"momentum": 0.0}, {"report": "mean"},
+])
+def test_values_out_of_range_are_refused(change):
+    with pytest.raises(ValueError, match="expected"):
+        replace(recipes["small"], **change)
+
+
+def test_budgets_name_recipes_that_exist():
+    assert all(by_name(each.recipe).name == each.recipe for each in BUDGETS.values())
+    assert [budget(name) for name in ("cpu", "gpu", "paper")] == list(BUDGETS.values())
+
+
+@pytest.mark.parametrize("find", [by_name, budget])
+def test_unknown_names_are_refused_with_the_known_ones(find):
+    with pytest.raises(ValueError, match="got 'nothing'"):
+        find("nothing")

@@ -1,0 +1,145 @@
+"""A run killed with SIGKILL, at whatever moment, ends with the same bits as an undisturbed one."""
+
+import multiprocessing
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from mixlab.train import Checkpoints, fit
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """The module `small_run` beside this file, importable by the processes that are started here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parent))
+        import small_run
+
+        yield small_run
+
+
+@pytest.fixture(scope="module")
+def processes(runs):
+    """Processes that start quickly: they are forked from one that has imported what they need."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["small_run", "lightning.fabric"])
+    return context
+
+
+@pytest.fixture(scope="module")
+def undisturbed(runs, tmp_path_factory):
+    return runs.train(tmp_path_factory.mktemp("undisturbed"))
+
+
+def kill(processes, target, folder, at):
+    """Run `target` until it kills itself."""
+    process = processes.Process(target=target, args=(str(folder), at))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def assert_same(run, other):
+    (model, result), (other_model, other_result) = run, other
+    weights, others = model.state_dict(), other_model.state_dict()
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+    assert result.losses == other_result.losses
+    assert (result.curves, result.last, result.best) == (
+        other_result.curves, other_result.last, other_result.best)
+
+
+# Sixteen steps in two epochs, with checkpoints after steps 3, 6, 8, 11, 14, 16 and at the end.
+MOMENTS = [
+    *[("train_until_step", at) for at in (1, 2, 4, 8, 9, 10, 16)],
+    *[("train_until_write", at) for at in (1, 2, 3, 6, 7)],
+    *[("train_until_rename", at) for at in (1, 2, 3, 4, 5, 6, 7, 9)],
+]
+
+
+@pytest.mark.parametrize(("how", "at"), MOMENTS)
+def test_killed_at_any_moment_the_run_ends_with_the_same_bits(runs, processes, undisturbed, tmp_path, how, at):
+    kill(processes, getattr(runs, how), tmp_path, at)
+    assert_same(runs.train(tmp_path), undisturbed)
+
+
+def test_killed_again_and_again_the_run_ends_with_the_same_bits(runs, processes, undisturbed, tmp_path):
+    for _ in range(4):
+        kill(processes, runs.train_until_step, tmp_path, 4)
+    assert_same(runs.train(tmp_path), undisturbed)
+
+
+def test_what_a_killed_write_left_is_not_taken_for_a_checkpoint(runs, processes, tmp_path):
+    kill(processes, runs.train_until_write, tmp_path, 3)
+    state = Checkpoints(tmp_path, config_of(runs)).load()
+    assert (state["epoch"], state["step"]) == (0, 6)
+
+
+def test_a_finished_run_is_not_trained_again(runs, undisturbed, tmp_path):
+    runs.train(tmp_path)
+    assert_same(runs.train(tmp_path, at=1), undisturbed)  # the first step would kill this process
+
+
+def flipped(content):
+    """The same bytes but for one bit in the middle, where the weights are."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda content: b"",
+                                    lambda content: b"not a checkpoint", flipped])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(runs, processes, undisturbed, tmp_path, damage):
+    kill(processes, runs.train_until_step, tmp_path, 8)
+    last = tmp_path / "last.ckpt"
+    last.write_bytes(damage(last.read_bytes()))
+    with pytest.warns(UserWarning, match="cannot be read"):
+        assert_same(runs.train(tmp_path), undisturbed)
+
+
+def test_where_no_checkpoint_can_be_read_one_error_says_so(runs, tmp_path):
+    for name in ("last.ckpt", "previous.ckpt"):
+        (tmp_path / name).write_bytes(b"torn")
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="no checkpoint in .* can be read"):
+        runs.train(tmp_path)
+    assert (tmp_path / "last.ckpt").read_bytes() == b"torn"
+
+
+def test_no_pickle_is_executed(runs, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "sprung",))
+
+    torch.save({"config": {}, "state": Trap()}, tmp_path / "last.ckpt")
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="can be read"):
+        runs.train(tmp_path)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(("change", "name"), [
+    ({"seed": 2}, "seed"), ({"precision": "bf16-mixed"}, "precision"), ({"lr": 0.1}, "recipe"),
+    ({"alpha": 0.5}, "risk"), ({"limit": 229}, "data"), ({"classes": 11}, "model"),
+])
+def test_another_runs_checkpoint_is_refused_and_left_alone(runs, undisturbed, tmp_path, change, name):
+    from dataclasses import replace
+
+    from mixlab.data import load
+    from mixlab.mixers import DCutMix
+    from mixlab.risk import VicinalRisk
+
+    runs.train(tmp_path)
+    before = (tmp_path / "last.ckpt").read_bytes()
+    model = runs.model()
+    model[-1] = torch.nn.Linear(256, change.get("classes", 10))
+    with pytest.raises(ValueError, match=f"another run: its {name} is"):
+        fit(model, VicinalRisk(DCutMix(3, change.get("alpha", 1.0))), load("digits", limit=change.get("limit", 230)),
+            replace(runs.RECIPE, lr=change.get("lr", 0.05)), seed=change.get("seed", 1),
+            precision=change.get("precision", "32-true"), device="cpu", checkpoint=tmp_path)
+    assert (tmp_path / "last.ckpt").read_bytes() == before
+
+
+def config_of(runs):
+    from mixlab.train.fit import fingerprint
+
+    return fingerprint(runs.model(), runs.Killing(0), runs.data(), runs.RECIPE, seed=1, precision="32-true",
+                       processes=1)
