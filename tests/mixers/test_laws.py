@@ -1,0 +1,367 @@
+"""The distributions that mixers draw from, against closed forms, quadrature and brute force.
+
+Tolerances are 4.5 standard errors of the statistic itself, estimated from the same draws, unless a line says otherwise.
+"""
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from oracle import assert_mean, assert_probabilities, binned, same_bytes, same_mix, seeded
+from scipy.integrate import quad
+from scipy.stats import beta as beta_law
+from scipy.stats import kstest
+
+from mixlab import priors
+from mixlab.mixers import (
+    SMOTE,
+    CutMix,
+    Cutout,
+    DCutMix,
+    DMixup,
+    GridMask,
+    Mixup,
+    OneOf,
+    PastedCutMix,
+    PerSample,
+    Sometimes,
+    UnclippedCutMix,
+)
+
+
+def _draw(mixer, n, size, seed=0, labels=None):
+    """One mix of ``n`` rows; no pixel is stored for the images."""
+    return mixer.draw(torch.zeros(1, 1, 1, 1).expand(n, 1, *size), labels, generator=seeded(seed))
+
+
+def _overlap(side, extent):
+    """Mean over uniform centres of the part of [0, 1] that pixels of a clipped interval cover.
+
+    A pixel is in where its centre lies within side / 2 of the interval's centre.
+    """
+    places = (np.arange(extent) + 0.5) / extent
+    return np.mean(np.minimum(places + side / 2, 1) - np.maximum(places - side / 2, 0))
+
+
+def _clipped_area(alpha, size=None):
+    """Mean area of a clipped box: (s - s²/4)² with s² = 1 - λ; in whole pixels where ``size`` is given."""
+
+    def area(lam):
+        s = np.sqrt(1 - lam)
+        return (s - s * s / 4) ** 2 if size is None else _overlap(s, size[0]) * _overlap(s, size[1])
+
+    return quad(lambda lam: area(lam) * beta_law.pdf(lam, alpha, alpha), 0, 1, limit=200)[0]
+
+
+def test_the_theory_of_the_clipped_area():
+    assert _clipped_area(1.0) == pytest.approx(0.321, abs=5e-4)
+    assert _clipped_area(1.0) == pytest.approx(1 / 2 - 1 / 5 + 1 / 48, abs=1e-9)
+    assert _clipped_area(1.0, (224, 224)) == pytest.approx(_clipped_area(1.0), abs=1e-4)
+
+
+@pytest.mark.parametrize("size", [(224, 224), (32, 32), (33, 20), (8, 8), (1, 16)], ids=str)
+@pytest.mark.parametrize("alpha", [1.0, 2.0])
+def test_cutmix_pastes_the_mean_area_of_a_clipped_box(alpha, size):
+    partner = _draw(CutMix(alpha), 20_000, size).shares[:, 1]
+    assert_mean(partner, _clipped_area(alpha, size))
+    if min(size) >= 32 and alpha == 1.0:
+        assert_mean(partner, 0.3208, sigmas=5)
+
+
+@pytest.mark.parametrize("size", [(224, 224), (32, 32), (33, 20)], ids=str)
+def test_unclipped_cutmix_pastes_half_the_image(size):
+    partner = _draw(UnclippedCutMix(1.0), 20_000, size).shares[:, 1].double()
+    assert_mean(partner, 0.5)
+    # The area itself is uniform, up to sides rounded to pixels.
+    assert kstest(partner.numpy(), "uniform").statistic < 1.63 / np.sqrt(len(partner)) + 1 / min(size)
+
+
+def test_cutmix_centres_are_uniform_and_sides_are_the_root_of_the_area():
+    size = (40, 60)
+    mix = _draw(CutMix(1.0), 20_000, size)
+    top, left, bottom, right = mix.form.boxes[:, 0].double().T
+    whole = (top > 0) & (left > 0) & (bottom < size[0]) & (right < size[1])
+    height, width = (bottom - top)[whole] / size[0], (right - left)[whole] / size[1]
+    assert bool(((height - width).abs() <= 1 / size[0] + 1 / size[1]).all()), "boxes have the aspect of the image"
+    # Every pixel is covered with probability E of what its distance to the border leaves of the sides.
+    covered = mix.owners.double().mean(0)
+    for i, j in ((0, 0), (20, 30), (39, 0), (10, 45)):
+        def reach(lam, i=i, j=j):
+            half = np.sqrt(1 - lam) / 2
+            y, x = (i + 0.5) / size[0], (j + 0.5) / size[1]
+            return (min(y + half, 1) - max(y - half, 0)) * (min(x + half, 1) - max(x - half, 0))
+
+        p = quad(reach, 0, 1)[0]
+        assert_probabilities([float(covered[i, j]) * 20_000], [p], 20_000)
+
+
+def test_unclipped_cutmix_is_dcutmix_of_two():
+    images = torch.zeros(50, 1, 33, 20)
+    one = UnclippedCutMix(0.7).draw(images, generator=seeded(3))
+    assert same_mix(one, DCutMix(2, 0.7).draw(images, generator=seeded(3)))
+
+
+#: notes: mean L1 distance between the realised shares and φ, to the digits printed there.
+L1 = {
+    (2, 1.0): (0.021, 0.003),
+    (5, 0.2): (0.039, 0.006),
+    (5, 1.0): (0.057, 0.008),
+}
+
+
+@pytest.mark.parametrize("k, alpha", L1)
+def test_dcutmix_shares_are_phi_up_to_whole_pixels(monkeypatch, k, alpha):
+    drawn = []
+    original = priors.dirichlet
+
+    def remember(*args, **kwargs):
+        drawn.append(original(*args, **kwargs))
+        return drawn[-1]
+
+    monkeypatch.setattr(priors, "dirichlet", remember)
+    for side, printed in zip((32, 224), L1[k, alpha]):
+        shares = _draw(DCutMix(k, alpha), 20_000, (side, side)).shares
+        distance = (shares - drawn.pop()).abs().sum(1)
+        # Half a unit of the last printed digit, and the standard error.
+        assert distance.mean() == pytest.approx(printed, abs=0.0005 + 4.5 * float(distance.std()) / 20_000**0.5)
+
+
+@pytest.mark.parametrize("k, alpha", [(2, 1.0), (3, 1 / 3), (5, 0.2), (5, 1.0), (9, 1 / 9)])
+@pytest.mark.parametrize("size", [(32, 32), (33, 20)], ids=str)
+def test_dcutmix_gives_every_slot_its_dirichlet_mean(k, alpha, size):
+    shares = _draw(DCutMix(k, alpha), 20_000, size).shares
+    for slot in range(k):
+        assert_mean(shares[:, slot], 1 / k)
+
+
+@pytest.mark.parametrize(
+    "k, alpha, visible, alone", [(5, 0.2, 2.5, 0.11), (5, 1.0, 4.1, 0.0), (3, 1 / 3, 2.1, 0.17)]
+)
+def test_how_many_images_one_sees_in_dcutmix(k, alpha, visible, alone):
+    shares = _draw(DCutMix(k, alpha), 20_000, (32, 32)).shares
+    # The notes print two digits: half a unit of the last one, and the standard error.
+    count = (shares > 0.05).sum(1).double()
+    assert count.mean() == pytest.approx(visible, abs=0.05 + 4.5 * float(count.std()) / 20_000**0.5)
+    p = float((shares > 0.95).any(1).double().mean())
+    assert p == pytest.approx(alone, abs=0.005 + 4.5 * (max(alone, 1e-4) / 20_000) ** 0.5)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 20)], ids=str)
+def test_dcutmix_boxes_nest_with_their_parents_aspect_and_uniform_corners(size):
+    boxes = _draw(DCutMix(4, 1.0), 20_000, size).form.boxes
+    parents = torch.cat([torch.tensor([0, 0, *size]).expand(20_000, 1, 4), boxes[:, :-1]], dim=1)
+    low, high = boxes[..., :2] - parents[..., :2], parents[..., 2:] - boxes[..., 2:]
+    assert bool((low >= 0).all()) and bool((high >= 0).all()), "a box leaves its parent"
+    sides, outer = boxes[..., 2:] - boxes[..., :2], parents[..., 2:] - parents[..., :2]
+    # Rounding moves a side by at most half a pixel, so the two ratios differ by no more than this.
+    ratio = sides / outer.clamp(min=1)
+    slack = (0.5 / outer.clamp(min=1)).sum(-1) + 1e-9
+    assert bool(((ratio[..., 0] - ratio[..., 1]).abs() <= slack).all())
+    for axis in (0, 1):
+        room = (low + high)[:, 0, axis]
+        for free in (1, 5):
+            first = low[room == free, 0, axis]
+            counts = torch.bincount(first, minlength=free + 1)
+            assert_probabilities(counts.tolist(), [1 / (free + 1)] * (free + 1), len(first))
+
+
+def test_pasted_cutmix_of_two_is_cutmix():
+    images = torch.zeros(500, 1, 33, 20)
+    pasted = PastedCutMix(2, 0.7).draw(images, generator=seeded(4))
+    cut = CutMix(0.7).draw(images, generator=seeded(4))
+    assert torch.equal(pasted.form.boxes, cut.form.boxes) and torch.equal(pasted.shares, cut.shares)
+
+
+def test_pasted_cutmix_shares_are_counted_in_its_owner_map():
+    mix = _draw(PastedCutMix(5, 1.0), 300, (33, 20))
+    counts = torch.stack([(mix.owners == slot).sum((1, 2)) for slot in range(5)], dim=1)
+    assert torch.equal(mix.shares, counts.float() / (33 * 20)) and torch.equal(mix.weights, mix.shares)
+    areas = (mix.form.boxes[..., 2:] - mix.form.boxes[..., :2]).prod(-1)
+    assert bool((areas.sum(1) > counts[:, 1:].sum(1)).any()), "no boxes overlapped: the example shows nothing"
+
+
+def test_pasted_cutmix_covers_so_that_independent_overlaps_would_leave_phi():
+    """A pixel far from the border: box k covers it with the part v_k of the area it has before clipping."""
+    size, n, k = (31, 31), 20_000, 3
+    mix = _draw(PastedCutMix(k, 1.0), n, size)
+    rows, columns = mix.form._inside()
+    covered = (rows[:, :, 15] & columns[:, :, 15]).double().numpy()
+    # φ_K and φ_2 / (φ_1 + φ_2) for a flat Dirichlet: Beta(1, 2) and uniform, with means of the area 1/3 and 1/2.
+    for slot, (a, b) in zip((1, 0), ((1, 2), (1, 1))):
+        def hit(area):
+            return min(np.sqrt(area), 1) ** 2 * beta_law.pdf(area, a, b)
+
+        assert_probabilities([covered[:, slot].sum()], [quad(hit, 0, 1)[0]], n)
+
+
+@pytest.mark.parametrize("mixer", [Mixup(1.0), Mixup(0.2), Mixup(8.0)], ids=repr)
+def test_mixup_coefficients_are_beta(mixer):
+    own = _draw(mixer, 20_000, (1, 1)).shares[:, 0].double()
+    # Bins, not a supremum: a share within 1e-8 of 1 is 1 in float32, which has a probability of its own at small alpha.
+    edges = np.array([1e-6, 1e-3, 0.05, 0.2, 0.4, 0.5, 0.6, 0.8, 0.95, 1 - 1e-3, 1 - 1e-6])
+    expected = np.diff(np.concatenate([[0], beta_law(mixer.alpha, mixer.alpha).cdf(edges), [1]]))
+    assert_probabilities(binned(own, edges), expected, len(own))
+
+
+def test_dmixup_has_the_effective_number_of_images_of_the_closed_form():
+    for k, alpha in ((3, 1 / 3), (5, 0.2), (5, 1.0)):
+        shares = _draw(DMixup(k, alpha), 20_000, (1, 1)).shares
+        assert_mean((shares.double() ** 2).sum(1), (alpha + 1) / (k * alpha + 1))
+
+
+@pytest.mark.parametrize("side, size", [(8, (32, 32)), (5, (33, 20)), (16, (12, 40)), (1, (7, 7)), (4, (1, 9))], ids=str)
+def test_cutout_hides_the_expected_area_of_a_clipped_square(side, size):
+    """The two axes are independent, so the mean area is the product of the mean clipped lengths."""
+    expected = Fraction(1)
+    for extent in size:
+        starts = [centre - side // 2 for centre in range(extent)]
+        lengths = [min(start + side, extent) - max(start, 0) for start in starts]
+        expected *= Fraction(sum(lengths), extent * extent)
+    mix = _draw(Cutout(side), 20_000, size)
+    assert_mean(1 - mix.shares[:, 0].double(), float(expected))
+    assert torch.equal(mix.weights, torch.ones(20_000, 1))
+    # Every centre is equally likely, the corners among them.
+    hidden = mix.owners.double().mean(0)
+    reach = [[sum(c - side // 2 <= p < c - side // 2 + side for c in range(extent)) / extent for p in range(extent)]
+             for extent in size]
+    for i, j in ((0, 0), (size[0] - 1, size[1] // 2), (size[0] // 2, size[1] - 1)):
+        assert_probabilities([float(hidden[i, j]) * 20_000], [reach[0][i] * reach[1][j]], 20_000)
+
+
+@pytest.mark.parametrize("ratio", [0.3, 0.5, 0.6, 0.8])
+def test_gridmask_keeps_the_closed_form_of_every_period(ratio):
+    """Of d² pixels, (d - round(r d))² are hidden; over uniform offsets that is exact for any image size."""
+    size, n = (36, 30), 2000
+    for period in (5, 9, 15, 30):
+        hidden = period - round(ratio * period)
+        mix = _draw(GridMask(ratio, (period / 30, period / 30)), n, size)
+        assert_mean(mix.shares[:, 0], 1 - (hidden / period) ** 2, sigmas=5)
+        if 36 % period == 0 and 30 % period == 0:
+            assert torch.equal(mix.shares, torch.full((n, 1), 1 - (hidden / period) ** 2))
+
+
+def test_gridmask_keeps_one_minus_the_square_of_what_is_hidden_within_rounding():
+    for ratio in (0.4, 0.6):
+        mix = _draw(GridMask(ratio, (0.5, 1.0)), 4000, (64, 64))
+        # A side is rounded by at most half a pixel of at least 32: the hidden part moves by at most 2 (1 - r) / 64.
+        closed = 1 - (1 - ratio) ** 2
+        error = 2 * (1 - ratio) / 64 + 5 * float(mix.shares.std()) / 4000**0.5
+        assert float(mix.shares.mean()) == pytest.approx(closed, abs=error)
+
+
+def test_gridmask_periods_and_offsets_are_uniform():
+    n, size = 6000, (12, 12)
+    hidden = _draw(GridMask(0.5, (0.25, 0.5)), n, size).owners[:, :, :].bool()
+    rows = hidden.any(2)
+    assert torch.equal(hidden, rows[:, :, None] & hidden.any(1)[:, None, :]), "a grid is rows times columns"
+    # P(first row hidden) is the mean over d = 3..6 of (d - round(d / 2)) / d; round(1.5) = round(2.5) = 2.
+    p = np.mean([(d - round(0.5 * d)) / d for d in (3, 4, 5, 6)])
+    for row in (0, 5, 11):
+        assert_probabilities([int(rows[:, row].sum())], [p], n)
+
+
+def _neighbours_by_hand(points, labels, k):
+    """The k nearest rows of the same class, by sorting all distances; ties go to the lower row."""
+    nearest = []
+    for i, point in enumerate(points.double()):
+        others = [j for j in range(len(points)) if j != i and labels[j] == labels[i]]
+        nearest.append(sorted(others, key=lambda j: (float((points[j].double() - point).norm()), j))[:k])
+    return nearest
+
+
+@pytest.mark.parametrize("neighbours", [1, 3, 5])
+def test_smote_takes_each_of_the_nearest_of_its_class_equally_often(neighbours):
+    points = torch.randn(20, 4, generator=seeded(5))
+    labels = torch.tensor([0] * 8 + [1] * 7 + [2] * 3 + [3] + [0])
+    nearest, generator, n = _neighbours_by_hand(points, labels, neighbours), seeded(6), 1500
+    drawn = torch.stack([SMOTE(neighbours).draw(points, labels, generator=generator).sources for _ in range(n)])
+    assert torch.equal(drawn[:, :, 0], torch.arange(20).expand(n, 20))
+    for row, expected in enumerate(nearest):
+        expected = expected or [row]
+        seen = drawn[:, row, 1].tolist()
+        assert set(seen) == set(expected)
+        assert_probabilities([seen.count(j) for j in expected], [1 / len(expected)] * len(expected), n)
+
+
+def test_smote_distances_do_not_cancel_far_from_the_origin():
+    points = torch.tensor([[1000.0, 0.0], [1000.001, 0.0], [1000.003, 0.0], [1000.007, 0.0]])
+    sources = SMOTE(1).draw(points, torch.zeros(4, dtype=torch.int64), generator=seeded()).sources
+    assert sources[:, 1].tolist() == [1, 0, 1, 2]
+
+
+def test_smote_coefficients_are_uniform_and_labels_do_not_change():
+    labels = torch.arange(1500) % 10
+    images = torch.randn(1500, 2, generator=seeded(7))
+    mix = SMOTE(5).draw(images, labels, generator=seeded(8))
+    assert kstest(mix.shares[:, 1].numpy(), "uniform").pvalue > 1e-4
+    torch.testing.assert_close(mix.targets(labels, 10), torch.eye(10)[labels])
+    expected = images + mix.shares[:, 1:] * (images[mix.sources[:, 1]] - images)
+    torch.testing.assert_close(mix.apply(images), expected)
+
+
+def test_smote_needs_the_labels():
+    images = torch.zeros(4, 2)
+    with pytest.raises(ValueError, match=r"expected integer labels of shape \(4,\), received None"):
+        SMOTE().draw(images)
+    for labels in (torch.zeros(4), torch.zeros(3).long(), torch.zeros(4, 2).long()):
+        with pytest.raises(ValueError, match=r"expected integer labels of shape \(4,\), received \("):
+            SMOTE().draw(images, labels)
+
+
+def test_sometimes_mixes_whole_batches_at_its_rate():
+    images, generator, n = torch.zeros(6, 1, 2, 2), seeded(9), 1500
+    for p in (0.0, 0.3, 1.0):
+        drawn = [Sometimes(Mixup(), p).draw(images, generator=generator) for _ in range(n)]
+        mixed = [mix.k == 2 for mix in drawn]
+        assert_probabilities([sum(mixed)], [p], n)
+        assert p in (0.0, 1.0) or 0 < sum(mixed) < n
+
+
+def test_per_sample_mixes_rows_at_its_rate_and_leaves_the_others_byte_for_byte():
+    images, n, p = torch.randn(2000, 1, 8, 8, generator=seeded()), 2000, 0.3
+    for mixer in (Mixup(), DMixup(3), DCutMix(3), GridMask(0.5)):
+        mix = PerSample(mixer, p).draw(images, generator=seeded(10))
+        mixed = mix.apply(images)
+        touched = (mixed != images).flatten(1).any(1)
+        own = (mix.sources == torch.arange(n)[:, None]).all(1) if mix.k > 1 else ~touched
+        assert same_bytes(mixed[own], images[own])
+        assert torch.equal(mix.weights[own][:, 0], torch.ones(int(own.sum())))
+        chosen = ~own if mix.k > 1 else touched
+        assert_probabilities([int(chosen.sum())], [p], n)
+
+
+def test_one_of_chooses_at_its_rates():
+    images, generator, n = torch.zeros(4, 1, 2, 2), seeded(11), 1500
+    kinds = [DMixup(3), DMixup(4), DMixup(5)]
+    for given, expected in ((None, [1 / 3] * 3), ([0.2, 0.5, 0.3], [0.2, 0.5, 0.3]), ([0.0, 1.0, 0.0], [0.0, 1.0, 0.0])):
+        drawn = [OneOf(kinds, given).draw(images, generator=generator).k for _ in range(n)]
+        assert_probabilities([drawn.count(k) for k in (3, 4, 5)], expected, n)
+
+
+@pytest.mark.parametrize("mixer", [CutMix(), Mixup(), DCutMix(2)], ids=repr)
+def test_parameters_are_drawn_for_every_row_not_for_every_batch(mixer):
+    """Means over batches of B spread like σ / √B; one draw a batch would spread like σ."""
+    rows, batches = 16, 400
+    generator = seeded(12)
+    images = torch.zeros(rows, 1, 32, 32)
+    shares = torch.stack([mixer.draw(images, generator=generator).shares[:, 1] for _ in range(batches)]).double()
+    spread, expected = shares.mean(1).std(), shares.flatten().std() / rows**0.5
+    # The standard error of a standard deviation is σ / sqrt(2 n).
+    assert float(spread / expected) == pytest.approx(1, abs=4.5 / (2 * batches) ** 0.5)
+
+
+@pytest.mark.parametrize("pairing, expected", [("distinct", 0.0), ("permutation", 1 / 6)])
+def test_how_often_an_image_meets_itself(pairing, expected):
+    mixer, images, generator, n = CutMix(pairing=pairing), torch.zeros(6, 1, 4, 4), seeded(13), 1500
+    sources = torch.stack([mixer.draw(images, generator=generator).sources for _ in range(n)])
+    meets = sources[:, 0, 1] == 0
+    assert_probabilities([int(meets.sum())], [expected], n)
+
+
+def test_partners_of_a_mixer_are_uniform():
+    mixer, images, generator, n = CutMix(), torch.zeros(4, 1, 4, 4), seeded(14), 1500
+    sources = torch.stack([mixer.draw(images, generator=generator).sources[:, 1] for _ in range(n)])
+    for row, other in itertools.permutations(range(4), 2):
+        assert_probabilities([int((sources[:, row] == other).sum())], [1 / 3], n)
