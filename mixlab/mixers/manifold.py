@@ -22,13 +22,15 @@ from mixlab.mixers.base import Mixer
 __all__ = ["ManifoldMixup"]
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
-    """The network itself, inside the wrappers of compilers, devices and processes."""
-    for name in ("_orig_mod", "module"):
-        inner = getattr(model, name, None)
-        if isinstance(inner, nn.Module):
-            return _unwrapped(inner)
-    return model
+def _layer(model: nn.Module, name: str) -> nn.Module:
+    """The submodule of this name, in the network or inside the wrappers of compilers, devices and processes."""
+    modules = dict(model.named_modules())
+    if name in modules:
+        return modules[name]
+    for wrapper in ("_orig_mod", "module"):
+        if isinstance(getattr(model, wrapper, None), nn.Module):
+            return _layer(getattr(model, wrapper), name)
+    raise ValueError(f"expected a layer of the network, received {name!r}; there are {sorted(modules)[1:]}")
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class ManifoldMixup:
             The network's output for the mixed batch, and the mix that gives its targets.
 
         Raises:
-            ValueError: for a layer that the network does not have.
+            ValueError: for a layer that the network does not have, or that gives anything but one tensor.
             RuntimeError: where the layer did not run, or ran more than once.
         """
         generator = generator or self.mixer._own_generator()
@@ -91,13 +93,12 @@ class ManifoldMixup:
         drawn = []
 
         def mix_output(layer: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+            if not isinstance(output, Tensor):
+                raise ValueError(f"expected layer {name!r} to give one tensor, received {type(output).__name__}")
             drawn.append(self.mixer.draw(output.detach(), labels, generator=generator))
             return drawn[-1].apply(output)
 
-        modules = dict(_unwrapped(model).named_modules())
-        if name not in modules:
-            raise ValueError(f"expected a layer of the network, received {name!r}; there are {sorted(modules)[1:]}")
-        handle = modules[name].register_forward_hook(mix_output)
+        handle = _layer(model, name).register_forward_hook(mix_output)
         try:
             logits = model(images)
         finally:
