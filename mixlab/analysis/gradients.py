@@ -7,14 +7,15 @@ whole Jacobian, of the class probabilities or of the logits.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import jacrev, vmap
 
 from mixlab import priors
 
-__all__ = ["between", "draw_pairs", "jacobian_norm", "misses"]
+__all__ = ["Way", "along", "between", "draw_pairs", "jacobian_norm", "misses"]
 
 
 def draw_pairs(n: int, count: int, generator: torch.Generator) -> Tensor:
@@ -90,3 +91,42 @@ def misses(predicted: Tensor, labels: Tensor, pairs: Tensor) -> Tensor:
     """
     ends = labels[pairs]
     return (predicted[..., None] != ends).all(-1)
+
+
+class Way(NamedTuple):
+    """Means over pairs, at every share λ; each (L,) float64.
+
+    Attributes:
+        misses: part of the predictions that are neither end's label, in percent.
+        probabilities: norm of the Jacobian of the class probabilities.
+        logits: norm of the Jacobian of the logits.
+    """
+
+    misses: Tensor
+    probabilities: Tensor
+    logits: Tensor
+
+
+def along(model: nn.Module, x: Tensor, labels: Tensor, pairs: Tensor, shares: Tensor) -> Way:
+    """Measure a classifier on the segments between pairs of points.
+
+    Args:
+        model: (N, D) to logits (N, C), row by row.
+        x: (N, D).
+        labels: (N,) int64.
+        pairs: (P, 2) int64.
+        shares: (L,) values of λ, the share of the first of a pair.
+
+    Example:
+        >>> x, labels = torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.tensor([1, 0])
+        >>> along(nn.Identity(), x, labels, torch.tensor([[0, 1]]), torch.tensor([0.0, 1.0])).logits
+        tensor([1.4142, 1.4142], dtype=torch.float64)
+    """
+    points = between(x, pairs, shares)
+    with torch.no_grad():
+        predicted = model(points.flatten(0, 1)).argmax(1).reshape(points.shape[:2])
+    return Way(
+        100 * misses(predicted, labels, pairs).double().mean(1),
+        jacobian_norm(lambda point: model(point).softmax(-1), points).double().mean(1),
+        jacobian_norm(model, points).double().mean(1),
+    )

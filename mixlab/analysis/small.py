@@ -1,11 +1,13 @@
 """Training in a second: a small fully connected network, Adam, and any risk. For demonstrations, not for tables."""
 
+from collections.abc import Callable, Iterable
+
 import torch
 from torch import Tensor, nn
 
 from mixlab.rng import generator
 
-__all__ = ["error", "fit_small", "perceptron", "probabilities"]
+__all__ = ["error", "errors", "fit_small", "perceptron", "surface"]
 
 
 def perceptron(sizes: tuple[int, ...], draws: torch.Generator) -> nn.Sequential:
@@ -84,12 +86,62 @@ def fit_small(
 
 
 @torch.no_grad()
-def probabilities(model: nn.Module, x: Tensor) -> Tensor:
-    """Class probabilities (N, C) of inputs (N, D)."""
-    return model(x).softmax(1)
-
-
-@torch.no_grad()
 def error(model: nn.Module, x: Tensor, labels: Tensor) -> float:
     """Part of the rows that are classified wrongly, in percent."""
     return 100 * (model(x).argmax(1) != labels).double().mean().item()
+
+
+def errors(
+    draw: Callable[[int, torch.Generator], tuple[Tensor, Tensor]],
+    risk: nn.Module,
+    seeds: Iterable[int],
+    *,
+    n: int = 300,
+    n_test: int = 3000,
+    **options,
+) -> list[float]:
+    """Test errors, in percent, of networks fitted to fresh samples, one for each seed.
+
+    The training sample of a seed and the test sample are the same whatever the risk, so seeds pair.
+
+    Args:
+        draw: ``draw(n, generator) -> (x, labels)``.
+        risk: see :func:`fit_small`.
+        seeds: of the training samples and the fits.
+        n: training points.
+        n_test: test points.
+        **options: of :func:`fit_small`.
+
+    Example:
+        >>> from mixlab.data.toys import line
+        >>> from mixlab.risk import EmpiricalRisk
+        >>> errors(line, EmpiricalRisk(), range(2), n=30, n_test=60, steps=100)
+        [0.0, 0.0]
+    """
+    test = draw(n_test, generator("test"))
+    found = []
+    for seed in seeds:
+        x, labels = draw(n, generator(seed, "sample"))
+        found.append(error(fit_small(risk, x, labels, seed=seed, **options), *test))
+    return found
+
+
+@torch.no_grad()
+def surface(model: nn.Module, extent: tuple[float, float, float, float], size: int = 80) -> Tensor:
+    """Probability of class 1 over a part of the plane.
+
+    Args:
+        model: (N, 2) to logits (N, 2).
+        extent: left, right, bottom, top.
+        size: points in each direction.
+
+    Returns:
+        (size, size), rows from the bottom to the top.
+
+    Example:
+        >>> surface(nn.Identity(), (0.0, 1.0, 0.0, 1.0), size=2)[1, 1].item()
+        0.5
+    """
+    left, right, bottom, top = extent
+    y, x = torch.meshgrid(torch.linspace(bottom, top, size), torch.linspace(left, right, size), indexing="ij")
+    return model(torch.stack([x, y], -1).reshape(-1, 2)).softmax(1)[:, 1].reshape(size, size)
