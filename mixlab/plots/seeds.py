@@ -66,6 +66,7 @@ def rows_figure(panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str
             axis.plot([np.mean(values)] * 2, [row - 0.3, row + 0.3], color="C3", linewidth=2)
         axis.set_yticks(range(len(methods)), list(methods))
         axis.grid(axis="y", color="0.9")
+        axis.locator_params(axis="x", nbins=5)
         axis.set_title(title, fontsize=10)
         axis.set_xlabel(xlabel)
     axes[0, 0].set_ylim(longest - 0.5, -0.5)

@@ -28,7 +28,7 @@ def effective_figure(ks: Sequence[int], curves: Mapping[str, tuple[Sequence[floa
         axis.plot(ks, theory, color=f"C{number}", linewidth=1.5)
         axis.plot(ks, measured, MARKERS[number % len(MARKERS)], color=f"C{number}", label=label)
     axis.axhline(2, color="0.5", linestyle=":", linewidth=1)
-    axis.text(ks[-1], 2.05, "two images", ha="right", va="bottom", fontsize=9, color="0.4")
+    axis.text(ks[0], 2.04, "two images", ha="left", va="bottom", fontsize=9, color="0.4")
     axis.set(xlabel="images mixed, K", ylabel="effective number of images", xticks=list(ks))
     axis.legend(title="line: theory, points: draws")
     return figure
