@@ -66,7 +66,8 @@ def strengths(table: Mapping[int, Mapping[float, Sequence[float]]], chosen: Mapp
             ax.plot(where[at], mean[at], "o", markersize=15, markerfacecolor="none", markeredgecolor=colour)
     ax.set(xticks=range(len(strengths_seen)), xlabel="mixing strength α (0: none)", ylabel=quantity)
     ax.set_xticklabels([f"{strength:g}" for strength in strengths_seen])
-    ax.legend(fontsize=9)
+    if table:
+        ax.legend(fontsize=9)
     return figure
 
 

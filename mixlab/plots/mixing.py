@@ -88,7 +88,7 @@ def exhibits(items: Sequence[Exhibit]) -> Figure:
     Dark grey in a mask is a pixel that belongs to no source.
     """
     figure, axes = plt.subplots(
-        3, len(items), figsize=(1.75 * len(items), 4.1), height_ratios=[8, 8, 1], squeeze=False
+        3, len(items), figsize=(1.55 * len(items), 3.8), height_ratios=[8, 8, 1], squeeze=False
     )
     for (top, middle, bottom), item in zip(axes.T, items):
         colours = _colours(len(item.masks))
@@ -127,7 +127,7 @@ def label_laws(alphas: Sequence[float]) -> Figure:
         ax.plot(lam, beta.pdf(lam, alpha + 1, alpha), color=second, linestyle="--", label="hard label: Beta(α + 1, α)")
         ax.set(title=f"α = {alpha:g}", xlabel="λ", ylim=(0, 4), xlim=(0, 1))
     axes[0, 0].set_ylabel("density")
-    axes[0, -1].legend(fontsize=8, loc="upper left")
+    axes[0, len(alphas) // 2].legend(fontsize=8, loc="upper left")
     return figure
 
 
@@ -185,7 +185,7 @@ def lying_labels(nominal: np.ndarray, shares: np.ndarray, examples: Sequence[Exh
         shares: the part that was pasted, for the same mixes.
         examples: mixes whose ``weights`` are nominal.
     """
-    figure, axes = plt.subplots(1, 1 + len(examples), figsize=(3.2 + 2.1 * len(examples), 2.9))
+    figure, axes = plt.subplots(1, 1 + len(examples), figsize=(3.0 + 1.9 * len(examples), 2.7))
     first, second = _colours(2)
     axes[0].plot(nominal, shares, ".", markersize=2, color=first, alpha=0.4, rasterized=True)
     axes[0].plot([0, 1], [0, 1], color="black", linewidth=1)
