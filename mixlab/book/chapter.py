@@ -1,6 +1,5 @@
 """The helpers a chapter calls: a quiet, repeatable start, sizes by budget, and verdicts that travel."""
 
-import logging
 import math
 import os
 import warnings
@@ -17,13 +16,6 @@ def setup() -> None:
 
     Trained numbers move by a point between one thread and two, so a chapter runs on one. Figures are png at 80
     dots per inch (svg carries a date stamp that no two runs share) in seaborn's colour-blind-safe palette.
-
-    Example:
-        >>> import torch
-        >>> from mixlab.book import setup
-        >>> setup()
-        >>> torch.get_num_threads()
-        1
     """
     import matplotlib
     import seaborn
@@ -34,7 +26,6 @@ def setup() -> None:
     for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
         warnings.filterwarnings("ignore", category=category)
     warnings.filterwarnings("ignore", module=r"lightning.*")
-    logging.getLogger("lightning").setLevel(logging.ERROR)
     seaborn.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=0.85)
     matplotlib.rcParams.update({
         "figure.dpi": 80,

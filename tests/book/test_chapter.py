@@ -70,10 +70,20 @@ def test_an_unknown_budget_is_refused():
         sizes("tpu", **TABLES)
 
 
-def test_setup_makes_one_thread_and_png_sizes():
+def test_setup_makes_one_thread_short_floats_and_small_figures():
+    import warnings
+
     import matplotlib
 
-    with matplotlib.rc_context():
-        setup()
-        assert torch.get_num_threads() == 1
-        assert matplotlib.rcParams["figure.dpi"] <= 90
+    try:
+        with matplotlib.rc_context(), warnings.catch_warnings():
+            setup()
+            assert torch.get_num_threads() == 1
+            assert str(torch.tensor([1 / 3, 1e6])) == "tensor([      0.333, 1000000.000])"
+            assert matplotlib.rcParams["figure.dpi"] <= 90
+            with warnings.catch_warnings(record=True) as heard:
+                warnings.warn("old", DeprecationWarning, stacklevel=1)
+                warnings.warn("news", UserWarning, stacklevel=1)
+            assert [str(one.message) for one in heard] == ["news"]
+    finally:
+        torch.set_printoptions(profile="default")
