@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import re
 import zlib
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -94,22 +98,32 @@ def fit(
     config = fingerprint(model, risk, dataset, recipe, seed=seed, precision=precision, processes=processes)
     folder = None if checkpoint is None else Path(checkpoint)
     options = Options(seed, compile, folder, every, log, progress, config)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it announces precision and ranks otherwise
     launched = "LOCAL_RANK" in os.environ
     strategy = "auto" if processes == 1 else "ddp" if launched else "ddp_spawn"
     fabric = Fabric(accelerator=device, devices=processes, strategy=strategy, precision=precision)
     if strategy != "ddp_spawn":
         fabric.launch()
         return _train(fabric, model, risk, dataset, recipe, options)
-    result, weights, extra = fabric.launch(_spawned, model, risk, dataset, recipe, options)
-    model.load_state_dict(weights)
-    risk.load_state_dict(extra)
-    return result
+    # Fabric looks into what it hands to processes and refuses frozen dataclasses; it does not look into a partial.
+    outcome = fabric.launch(partial(_spawned, (model, risk, dataset, recipe, options)))
+    outcome = torch.load(BytesIO(outcome), map_location="cpu", weights_only=True)
+    model.load_state_dict(outcome["model"])
+    risk.load_state_dict(outcome["risk"])
+    return Result(**outcome["result"])
 
 
-def _spawned(fabric, model, risk, *arguments) -> tuple[Result, dict, dict]:
-    """What a started process gives back: the trained weights live in its memory, not in the caller's."""
-    result = _train(fabric, model, risk, *arguments)
-    return result, model.state_dict(), risk.state_dict()
+def _spawned(job: tuple, fabric) -> bytes:
+    """What a started process gives back, since the trained weights are in its memory and not in the caller's.
+
+    Bytes, because a tensor would be handed over through memory that ends with the process.
+    """
+    model, risk, *rest = job
+    model, risk = deepcopy(model), deepcopy(risk)  # what came with the job is shared with the other processes
+    result = _train(fabric, model, risk, *rest)
+    outcome = BytesIO()
+    torch.save({"model": model.state_dict(), "risk": risk.state_dict(), "result": asdict(result)}, outcome)
+    return outcome.getvalue()
 
 
 def _train(fabric, model, risk, dataset, recipe, options) -> Result:
