@@ -211,3 +211,24 @@ class CountingImages(Dataset):
 
     def __getitem__(self, index):
         return torch.full((1, *self.size), float(index)), index
+
+
+def _kornia_boxes(edges):
+    """(…, 4) edges top, left, bottom, right as kornia's corners, whose last row and column lie inside."""
+    top, left, bottom, right = edges.float().unbind(-1)
+    corners = [(left, top), (right - 1, top), (right - 1, bottom - 1), (left, bottom - 1)]
+    return torch.stack([torch.stack(corner, dim=-1) for corner in corners], dim=-2)
+
+
+def kornia_cutmix(images, labels, partners, edges):
+    """kornia's images and ``(N, B, 3)`` label table for N boxes ``(N, B, 4)`` from the rows ``partners`` (N, B)."""
+    from kornia.augmentation import RandomCutMixV2
+
+    parameters = {
+        "mix_pairs": partners,
+        "crop_src": _kornia_boxes(edges),
+        "image_shape": torch.tensor(images.shape[-2:]).float(),
+        "batch_prob": torch.ones(len(images)),
+    }
+    mixer = RandomCutMixV2(num_mix=len(partners), data_keys=["input", "class"], use_correct_lambda=True)
+    return mixer(images, labels, params=parameters)
