@@ -1,0 +1,61 @@
+"""Tables of the label corruption experiment from records that are easy to do in the head."""
+
+import numpy as np
+import pandas
+import pytest
+
+from mixlab.analysis.corruption import curves, gains, summary, training_errors
+
+
+def record(row, corrupt, seed, test):
+    return {
+        "row": row, "corrupt": corrupt, "seed": seed, "test_error": test, "best_epoch_test_error": test - 1,
+        "kept_error": 1.0 * seed, "replaced_error": 2.0 * seed,
+        "record": {"result": {"curves": {"validation_error": [test + 2, test]}}},
+    }
+
+
+RECORDS = pandas.DataFrame(
+    [record(row, corrupt, seed, base + 100 * corrupt + step * seed)
+     for seed in range(3) for corrupt in (0.5, 0.2) for row, base, step in (("ERM", 10, 1), ("mixup", 4, 2))]
+)
+
+
+def test_summary_is_mean_and_deviation():
+    table = summary(RECORDS)
+    assert table.index.tolist() == [("20 %", "ERM"), ("20 %", "mixup"), ("50 %", "ERM"), ("50 %", "mixup")]
+    assert table.loc[("20 %", "ERM"), "test, last epoch"] == "31.0 ± 1.0"
+    assert table.loc[("50 %", "mixup"), "test, best epoch"] == "55.0 ± 2.0"
+    assert table.loc[("50 %", "mixup"), "training, drawn anew"] == "2.0 ± 2.0"
+    assert (table["seeds"] == 3).all()
+
+
+def test_one_seed_has_no_deviation():
+    assert summary(RECORDS[RECORDS["seed"] == 1]).loc[("20 %", "ERM"), "test, last epoch"] == "31.0"
+
+
+def test_curves_are_seeds_by_epochs():
+    panels = curves(RECORDS)
+    assert list(panels) == ["20 % corrupted", "50 % corrupted"]
+    np.testing.assert_allclose(panels["20 % corrupted"]["mixup"], [[26, 24], [28, 26], [30, 28]])
+
+
+def test_training_errors_are_lists_of_seeds():
+    assert training_errors(RECORDS)["50 % corrupted"]["ERM"] == ([0, 1, 2], [0, 2, 4])
+
+
+def test_gains_pair_seeds():
+    found = gains(RECORDS)
+    assert set(found) == {("20 %", "mixup"), ("50 %", "mixup")}
+    assert found["20 %", "mixup"].mean == pytest.approx(5) and found["20 %", "mixup"].seeds == 3
+
+
+def test_seeds_without_a_partner_are_left_out():
+    lacking = RECORDS[~((RECORDS["row"] == "ERM") & (RECORDS["seed"] == 2))]
+    assert gains(lacking)["20 %", "mixup"].mean == pytest.approx(5.5)
+    assert gains(RECORDS[RECORDS["row"] == "mixup"]) == {}
+
+
+def test_no_records_give_empty_tables():
+    empty = pandas.DataFrame([])
+    assert summary(empty).empty and curves(empty) == {} and training_errors(empty) == {} and gains(empty) == {}
