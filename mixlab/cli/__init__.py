@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -26,18 +27,21 @@ def _mount(name: str) -> None:
     try:
         sub = importlib.import_module(f"mixlab.cli.{name}").app
     except ImportError as error:
-        reason = f"mixlab {name} cannot run here: {error}"
-        sub = typer.Typer(help="Not available: a requirement is not installed.", invoke_without_command=True)
-
-        @sub.callback(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-        def unavailable() -> None:
-            raise ImportError(reason)
-
+        app.command(name, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+            _unavailable(f"mixlab {name} cannot run here: {error}"))
+        return
     if len(sub.registered_commands) == 1 and not sub.registered_callback and not sub.registered_groups:
-        command = sub.registered_commands[0]
-        app.command(name, help=command.help, context_settings=command.context_settings)(command.callback)
+        app.command(name)(sub.registered_commands[0].callback)
     else:
         app.add_typer(sub, name=name)
+
+
+def _unavailable(reason: str) -> Callable[[], None]:
+    def command() -> None:
+        """Not available: a requirement is not installed."""
+        raise ImportError(reason)
+
+    return command
 
 
 for _name in COMMANDS:

@@ -68,6 +68,8 @@ def train(
 def _risk(mixer: str, k: int | None, alpha: float | None, probability: float | None, manifold: bool) -> dict:
     """What the options say is minimised."""
     if mixer == "none":
+        if manifold or any(value is not None for value in (k, alpha, probability)):
+            raise ValueError("expected a --mixer with --k, --alpha, --probability or --manifold, got none")
         return {"name": "empirical"}
     spec = {"name": mixer} | {name: value for name, value in (("k", k), ("alpha", alpha)) if value is not None}
     if probability is not None:

@@ -1,0 +1,58 @@
+"""The command as a whole: what it lists, and that a missing part stops nobody else."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import mixlab.cli as cli
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def call(*arguments):
+    return CliRunner().invoke(cli.app, list(arguments))
+
+
+def test_info_names_versions_device_and_data(monkeypatch, tmp_path):
+    import torch
+
+    monkeypatch.setenv("MIXLAB_DATA", str(tmp_path))
+    printed = call("info").stdout
+    assert torch.__version__.split("+")[0] in printed and "digits" in printed and "device" in printed
+    assert "cifar100" not in printed
+
+
+def test_every_command_has_help():
+    for name in cli.COMMANDS:
+        assert call(name, "--help").exit_code == 0, name
+
+
+def test_a_command_whose_requirement_is_missing_says_so_and_the_others_work(monkeypatch):
+    monkeypatch.setattr(cli, "app", typer.Typer())
+    cli._mount("nowhere")
+    cli._mount("info")
+    gone = CliRunner().invoke(cli.app, ["nowhere", "run", "--fast"])
+    assert isinstance(gone.exception, ImportError) and "mixlab nowhere cannot run here" in str(gone.exception)
+    assert CliRunner().invoke(cli.app, ["info"]).exit_code == 0
+
+
+def test_reproduce_lists_experiments_and_refuses_unknown_ones(tmp_path):
+    assert "k-image: 0 of 69 runs" in call("reproduce", "list", "--root", str(tmp_path)).stdout
+    unknown = call("reproduce", "nothing", "--root", str(tmp_path))
+    assert isinstance(unknown.exception, ValueError) and "k-image" in str(unknown.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", ["lightning", "pandas", "matplotlib", "sklearn"])
+def test_listing_commands_is_light(module):
+    code = f"import sys, mixlab.cli; sys.exit({module!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_package_is_the_command():
+    run = subprocess.run([sys.executable, "-m", "mixlab", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0 and all(name in run.stdout for name in cli.COMMANDS)

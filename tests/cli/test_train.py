@@ -1,0 +1,91 @@
+"""`mixlab train`: what it prints and leaves behind, and one line for what it cannot do."""
+
+import json
+import sys
+
+import pytest
+
+from mixlab.cli import main
+from mixlab.train import read_record
+
+SMALL = ["train", "--data", "digits", "--model", "preact-resnet18", "--width", "2", "--recipe", "demo", "--epochs", "1",
+         "--limit", "128", "--device", "cpu", "--precision", "32-true"]
+
+
+@pytest.fixture
+def mixlab(monkeypatch, capsys):
+    """Call the command; gives its status, output and error output."""
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mixlab", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code or 0, *capsys.readouterr()
+
+    return call
+
+
+def test_a_run_prints_its_error_and_leaves_its_record(mixlab, tmp_path):
+    status, printed, _ = mixlab(*SMALL, "--mixer", "dcutmix", "--k", 3, "--alpha", 0.5, "--out", tmp_path / "run")
+    record = read_record(tmp_path / "run/record.json")
+    assert status == 0
+    assert f"{record['result']['value']:.2f}" in printed and "last epoch" in printed and "best epoch" in printed
+    assert record["what"]["config"]["risk"] == {
+        "name": "vicinal", "mixer": {"name": "dcutmix", "k": 3, "alpha": 0.5}}
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"last.ckpt", "curves.csv", "record.json"}
+
+
+def test_a_folder_with_a_run_is_only_continued_when_told_so(mixlab, tmp_path):
+    assert mixlab(*SMALL, "--out", tmp_path)[0] == 0
+    before = (tmp_path / "record.json").read_bytes()
+    status, _, error = mixlab(*SMALL, "--out", tmp_path)
+    assert status == 2 and "--resume" in error
+    assert mixlab(*SMALL, "--out", tmp_path, "--resume")[0] == 0
+    assert json.loads((tmp_path / "record.json").read_bytes())["result"] == json.loads(before)["result"]
+    status, _, error = mixlab(*SMALL, "--out", tmp_path, "--resume", "--seed", 1)
+    assert status == 2 and "another run" in error
+
+
+def test_manifold_and_probability_compose(mixlab, tmp_path):
+    status, _, _ = mixlab(*SMALL, "--mixer", "mixup", "--alpha", 2.0, "--probability", 0.5, "--manifold",
+                          "--out", tmp_path)
+    assert status == 0
+    assert read_record(tmp_path / "record.json")["what"]["config"]["risk"] == {
+        "name": "manifold", "layers": ["", "stage1", "stage2"],
+        "mixer": {"name": "sometimes", "p": 0.5, "mixer": {"name": "mixup", "alpha": 2.0}}}
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (["--data", "nothing"], "nothing"), (["--model", "nothing"], "nothing"), (["--mixer", "nothing"], "nothing"),
+    (["--mixer", "dcutmix", "--k", 3, "--alpha", -1], "alpha"), (["--mixer", "mixup", "--k", 3], "k"),
+    (["--recipe", "nothing"], "nothing"), (["--budget", "nothing"], "nothing"),
+    (["--precision", "fp8"], "fp8"), (["--device", "tpu"], "tpu"), (["--log", "wandb"], "wandb"),
+    (["--limit", 10**6], "1000000"), (["--dropout", 1.5], "1.5"), (["--k", 3], "mixer"), (["--manifold"], "mixer"),
+])
+def test_what_cannot_be_done_is_one_line_and_changes_nothing(mixlab, tmp_path, change, message):
+    status, printed, error = mixlab(*SMALL, "--out", tmp_path / "run", *change)
+    assert status == 2 and printed == ""
+    assert error.count("\n") == 1 and error.startswith("mixlab: ") and message in error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("change", [["--epochs", "0"], ["--epochs", "two"], ["--nonsense"], ["--processes", "0"]])
+def test_what_is_no_option_value_is_refused(mixlab, tmp_path, change):
+    status, _, error = mixlab(*SMALL, "--out", tmp_path / "run", *change)
+    assert status == 2 and change[0] in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_that_are_not_there_are_named(mixlab, tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXLAB_DATA", str(tmp_path / "empty"))
+    status, _, error = mixlab(*SMALL, "--data", "cifar100", "--out", tmp_path / "run")
+    assert status == 2 and "cifar100" in error and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("data", ["fashion-mnist", "cifar100"])
+def test_a_short_run_on_real_data(mixlab, tmp_path, data):
+    status, printed, error = mixlab(*SMALL, "--data", data, "--mixer", "dcutmix", "--k", 5, "--alpha", 0.2,
+                                    "--limit", 256, "--out", tmp_path)
+    assert status == 0, error
+    assert read_record(tmp_path / "record.json")["what"]["config"]["data"] == data
