@@ -193,7 +193,7 @@ def assert_probabilities(counts, probabilities, n, sigmas=4.5):
 
 
 def assert_mean(values, expected, sigmas=4.5):
-    """The mean of independent values lies within ``sigmas`` of its own standard errors of ``expected``; float32 rounds."""
+    """The mean of independent values is ``expected``, within ``sigmas`` standard errors and rounding."""
     values = np.asarray(values, dtype=np.float64)
     error = sigmas * values.std(ddof=1) / np.sqrt(len(values)) + 1e-7
     off = abs(values.mean() - expected)
@@ -201,7 +201,7 @@ def assert_mean(values, expected, sigmas=4.5):
 
 
 class CountingImages(Dataset):
-    """Image i is constant i, its label is i: everything can be counted. (Here, so that workers can load it.)"""
+    """Image i is constant i and its label is i. It lives here so that spawned workers can load it."""
 
     def __init__(self, rows=8, size=(6, 5)):
         self.rows, self.size = rows, size
@@ -221,7 +221,7 @@ def _kornia_boxes(edges):
 
 
 def kornia_cutmix(images, labels, partners, edges):
-    """kornia's images and ``(N, B, 3)`` label table for N boxes ``(N, B, 4)`` from the rows ``partners`` (N, B)."""
+    """kornia's images and ``(N, B, 3)`` label table for ``(N, B, 4)`` boxes of the rows ``partners``."""
     from kornia.augmentation import RandomCutMixV2
 
     parameters = {

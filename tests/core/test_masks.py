@@ -52,7 +52,8 @@ def test_one_box_more_than_sources_is_nobody(size, count, seed):
 def test_owner_maps_count_and_cover_every_pixel_once(size, k, seed):
     owners = torch.randint(0, k + 1, (2, *size), generator=seeded(seed), dtype=torch.uint8)
     form = Owners(owners)
-    assert torch.equal(form.shares(k), torch.tensor(_count(owners, k)) / torch.tensor(float(size[0] * size[1])))
+    counts = torch.tensor(_count(owners, k))
+    assert torch.equal(form.shares(k), counts.to(torch.float32) / (size[0] * size[1]))
     dense = form.dense(k, size)
     assert dense.dtype == torch.float32 and dense.shape == (2, k, *size)
     for b, i, j in itertools.product(range(2), range(size[0]), range(size[1])):

@@ -1,4 +1,4 @@
-"""The record: apply and targets against the definition, one pixel at a time, for every form, dtype and layout."""
+"""The record: apply and targets against their definition, for every form, dtype and layout."""
 
 import copy
 import pickle
@@ -418,9 +418,9 @@ def test_another_number_of_rows_is_an_error(form):
 
 
 @pytest.mark.parametrize("form", ["nested", "pasted", "owners", "soft"])
-@pytest.mark.parametrize("shape", [(3, 2, 7, 5), (3, 2, 6, 7), (3, 70, 70), (3, 35), (3, 100, 60, 60)], ids=str)
+@pytest.mark.parametrize("shape", [(3, 2, 7, 5), (3, 2, 6, 7), (3, 70, 70), (3, 35), (3, 9, 60, 60)], ids=str)
 def test_another_size_is_an_error(form, shape):
-    with pytest.raises(ValueError, match=r"expected images of height and width \(5, 7\).*received shape \(3, "):
+    with pytest.raises(ValueError, match=r"images of height and width \(5, 7\).*received shape \(3, "):
         _mix(form).apply(torch.zeros(shape))
 
 
@@ -434,19 +434,22 @@ def test_images_elsewhere_are_an_error(form):
 @pytest.mark.parametrize("shape", [(5, 1, 1), (3, 2, 5, 6), (2, 3, 2, 5, 7)], ids=str)
 def test_a_fill_that_does_not_broadcast_is_an_error(form, shape):
     mix = _mix(form, boxes=3)
-    with pytest.raises(ValueError, match="expected a fill that broadcasts to images of shape .*, received shape"):
+    with pytest.raises(ValueError, match="a fill that broadcasts to images of shape .*, received shape"):
         mix.apply(torch.zeros(3, 2, 5, 7), fill=torch.ones(shape))
+
+
+SLOTS = torch.zeros(3, 3, dtype=torch.int64)
 
 
 @pytest.mark.parametrize(
     "sources, form, weights, message",
     [
-        (torch.zeros(3, dtype=torch.int64), Constant(torch.ones(3, 1)), None, r"\(B, K\) and dtype int64.*\(3,\)"),
-        (torch.zeros(3, 1, dtype=torch.int32), Constant(torch.ones(3, 1)), None, "dtype int64, received .*int32"),
-        (torch.zeros(3, 2, dtype=torch.int64), Constant(torch.ones(3, 1)), None, r"\(3, 2\), received \(3, 1\)"),
-        (torch.zeros(3, 2, dtype=torch.int64), Owners(torch.zeros(2, 4, 4).byte()), None, r"\(3, 2\), received \(2, 2\)"),
-        (torch.zeros(3, 1, dtype=torch.int64), Constant(torch.ones(3, 1)), torch.ones(3), r"weights .*received \(3,\)"),
-        (torch.zeros(3, 3, dtype=torch.int64), NestedBoxes(torch.zeros(3, 1, 4).long(), (4, 4)), None, r"\(3, 3\)"),
+        (SLOTS[:, 0], Constant(torch.ones(3, 1)), None, r"\(B, K\) and dtype int64, received \(3,\)"),
+        (SLOTS[:, :1].int(), Constant(torch.ones(3, 1)), None, "dtype int64, received .*int32"),
+        (SLOTS[:, :2], Constant(torch.ones(3, 1)), None, r"\(3, 2\), received \(3, 1\)"),
+        (SLOTS[:, :2], Owners(torch.zeros(2, 4, 4).byte()), None, r"\(3, 2\), received \(2, 2\)"),
+        (SLOTS[:, :1], Constant(torch.ones(3, 1)), torch.ones(3), r"weights .*received \(3,\)"),
+        (SLOTS, NestedBoxes(torch.zeros(3, 1, 4).long(), (4, 4)), None, r"\(3, 3\), received \(3, 2\)"),
     ],
 )
 def test_parts_that_do_not_fit_are_an_error(sources, form, weights, message):
@@ -472,7 +475,7 @@ def test_owners_exist_only_where_a_pixel_has_one():
         (torch.tensor([0, 4, 1]), 4, r"expected labels in 0\.\.3, received values from 0 to 4"),
         (torch.tensor([0, -1, 1]), 4, r"expected labels in 0\.\.3, received values from -1 to 1"),
         (torch.tensor([0, 2, 1]), None, "expected num_classes"),
-        (torch.zeros(3, 4, dtype=torch.int64), None, r"floating-point probabilities of shape \(3, C\).*int64"),
+        (torch.zeros(3, 4, dtype=torch.int64), None, r"probabilities of shape \(3, C\).*int64"),
         (torch.zeros(3, 4), 5, r"probabilities of shape \(3, 5\), received \(3, 4\)"),
         (torch.zeros(3, 4, 2), 4, r"expected labels of shape \(3,\) or \(3, C\), received \(3, 4, 2\)"),
     ],

@@ -1,7 +1,7 @@
 """The same batch, the same draws, other libraries: images and labels must be theirs, after their conventions.
 
-Copies are compared byte for byte. Blends may differ by the rounding of two products and a sum: 1e-6 for values of
-order one in float32. Peers that are not installed are an error, not a skip: the test extra names them.
+Copies are compared byte for byte. Blends may differ by the rounding of two products and a sum: 1e-6 for
+values of order one in float32. Peers that are missing are an error, not a skip: the test extra names them.
 """
 
 import numpy as np
@@ -95,7 +95,7 @@ def test_torchvision_cutmix_of_other_dtypes(monkeypatch, dtype):
 
 
 class InjectedNumpy:
-    """Stands where timm says ``np.random``: shares from our prior, centres from a seeded state, every coin heads."""
+    """Stands where timm says ``np.random``: shares from our prior, seeded centres, every coin heads."""
 
     def __init__(self, seed):
         self.shares, self.state = seeded(seed), np.random.RandomState(seed)

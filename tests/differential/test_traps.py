@@ -1,7 +1,7 @@
-"""Mistakes that mixing libraries make, one test each: ours is right, and where it is cheap, that the peer is not.
+"""Mistakes that mixing libraries make, one test each: ours is right and, where it is cheap, the peer is not.
 
-The peer's side keeps a test from passing for nothing. If it fails after an upgrade, the peer has been repaired, and
-that assertion (not ours) is to be dropped.
+The peer's side keeps a test from passing for nothing. If it fails after an upgrade, the peer has been
+repaired, and that assertion (not ours) is to be dropped.
 """
 
 import warnings
@@ -58,7 +58,8 @@ def test_trap_1_weights_belong_to_the_sources_beside_them():
     shown = mix.apply(images).mean((2, 3))
     for row in range(2):
         for slot in range(2):
-            assert shown[row, mix.sources[row, slot]] == pytest.approx(float(mix.weights[row, slot]), abs=1e-6)
+            weight = float(mix.weights[row, slot])
+            assert shown[row, mix.sources[row, slot]] == pytest.approx(weight, abs=1e-6)
     parameters = {
         "mixup_pairs": torch.tensor([1, 0]),
         "mixup_lambdas": torch.full((2,), lam),
@@ -120,9 +121,9 @@ def test_trap_5_several_boxes_are_labelled_by_the_final_owner_map():
     mix = Mix(sources.expand(4, 4), PastedBoxes(edges.expand(4, 3, 4), (8, 8)))
     shown = mix.apply(probe(4, (8, 8))).mean((2, 3))
     torch.testing.assert_close(mix.targets(torch.arange(4), 4), shown, rtol=0, atol=0)
-    partners = sources[:, 1:].T.expand(3, 4)
-    theirs, table = kornia_cutmix(probe(4, (8, 8)), torch.arange(4), partners, edges.transpose(0, 1).expand(3, 4, 4))
-    assert same_bytes(theirs, mix.apply(probe(4, (8, 8))))
+    partners, boxes = sources[:, 1:].T.expand(3, 4), edges.transpose(0, 1).expand(3, 4, 4)
+    theirs, table = kornia_cutmix(probe(4, (8, 8)), torch.arange(4), partners, boxes)
+    assert same_bytes(theirs[0], mix.apply(probe(4, (8, 8)))[0])
     listed = 1 - table[:, 0, 2]
     assert listed.sum() > 1, "areas that overlap cannot be label weights"
     assert bool((listed[:2] > mix.shares[0, 1:3]).all()) and listed[2] == mix.shares[0, 3]
@@ -155,7 +156,7 @@ def test_trap_7_rows_are_rows_and_columns_are_columns(mixer, size):
 
 
 def test_trap_8_clipping_changes_the_mean_area_as_documented():
-    """Trap 8: at α = 1 a clipped box pastes .321 of the image, one that stays inside .5, floored half-sides less."""
+    """Trap 8: at α = 1 a clipped box pastes .321, one that stays inside .5, floored half-sides less."""
     images = torch.zeros(1, 1, 1, 1).expand(20_000, 1, 32, 32)
     assert_mean(CutMix().draw(images, generator=seeded()).shares[:, 1], 77 / 240, sigmas=5)
     assert_mean(UnclippedCutMix().draw(images, generator=seeded()).shares[:, 1], 0.5)
@@ -272,13 +273,14 @@ def test_trap_17_interpolated_loss_is_the_loss_of_the_soft_target_where_it_is_li
     each = torch.stack([F.cross_entropy(logits, labels[s], reduction="none") for s in mix.sources.T], dim=1)
     torch.testing.assert_close(soft_cross_entropy(logits, targets), (mix.weights * each).sum(1).mean())
     probabilities = logits.softmax(1)
-    squared = torch.stack([(probabilities - F.one_hot(labels[s], 4)).square().sum(1) for s in mix.sources.T], dim=1)
+    misses = [probabilities - F.one_hot(labels[slot], 4) for slot in mix.sources.T]
+    squared = torch.stack([miss.square().sum(1) for miss in misses], dim=1)
     interpolated, of_target = (mix.weights * squared).sum(1), (probabilities - targets).square().sum(1)
     assert bool((interpolated > of_target + 1e-3).any())
 
 
 def test_trap_18_lambda_is_not_folded():
-    """Trap 18: max(λ, 1 - λ) would make the row itself always the larger part, and argmax of the target its label."""
+    """Trap 18: max(λ, 1 - λ) would make the row the larger part, and the argmax of the target its label."""
     images = torch.zeros(4000, 2)
     for alpha in (0.2, 1.0):
         own = Mixup(alpha).draw(images, generator=seeded()).shares[:, 0]
@@ -287,7 +289,7 @@ def test_trap_18_lambda_is_not_folded():
 
 @pytest.mark.parametrize("mixer", ALL, ids=repr)
 def test_trap_19_everything_runs_on_a_cpu_and_by_value(mixer):
-    """Trap 19: device calls in the code and tests that look at shapes alone. Values, on a CPU, with no global state."""
+    """Trap 19: code bound to one device, and tests that look at shapes alone."""
     images = torch.randn(5, 2, 7, 11, generator=seeded(), dtype=torch.float64)
     with unchanged_global_rng():
         mix = mixer.draw(images, generator=seeded())
@@ -303,5 +305,6 @@ def test_nested_boxes_of_one_row_do_not_leak_into_another():
     mix = DCutMix(4).draw(images, generator=seeded())
     mixed = mix.apply(images)
     for row in range(6):
-        alone = Mix(torch.arange(4)[None].expand(4, 4), NestedBoxes(mix.form.boxes[row].expand(4, 3, 4), (80, 72)))
+        form = NestedBoxes(mix.form.boxes[row].expand(4, 3, 4), (80, 72))
+        alone = Mix(torch.arange(4)[None].expand(4, 4), form)
         assert same_bytes(alone.apply(images[mix.sources[row]])[0], mixed[row])

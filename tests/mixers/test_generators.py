@@ -1,4 +1,4 @@
-"""A mixer's own randomness: in this process, in forked and in spawned workers, and inside torchvision's pipelines."""
+"""A mixer's own randomness: in this process, in forked and spawned workers, in torchvision's pipelines."""
 
 import copy
 import pickle
@@ -33,7 +33,8 @@ def _epochs(loader, count=2):
 
 
 def _same(first, second):
-    return all(same_bytes(a, b) for one, two in zip(first, second, strict=True) for a, b in zip(one, two, strict=True))
+    pairs = [pair for one, two in zip(first, second, strict=True) for pair in zip(one, two, strict=True)]
+    return all(same_bytes(a, b) for a, b in pairs)
 
 
 
@@ -118,6 +119,17 @@ def test_a_used_mixer_is_copied_without_its_stream(make, twin):
     fresh = COPIES[twin](used)
     assert fresh == used
     assert all(map(same_bytes, fresh(images, labels), first))
+
+
+def test_processes_of_one_training_draw_differently(monkeypatch):
+    images, labels = torch.rand(16, 1, 12, 12, generator=seeded()), torch.arange(16)
+    alone = CutMix(num_classes=16)(images, labels)[1]
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    targets = []
+    for rank in (0, 1):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        targets.append(CutMix(num_classes=16)(images, labels)[1])
+    assert torch.equal(targets[0], alone) and not torch.equal(targets[0], targets[1])
 
 
 def test_two_calls_draw_differently():

@@ -1,6 +1,6 @@
 """The distributions that mixers draw from, against closed forms, quadrature and brute force.
 
-Tolerances are 4.5 standard errors of the statistic itself, estimated from the same draws, unless a line says otherwise.
+Tolerances are 4.5 standard errors of the statistic, from the same draws, unless a line says otherwise.
 """
 
 import itertools
@@ -89,7 +89,8 @@ def test_cutmix_centres_are_uniform_and_sides_are_the_root_of_the_area():
     top, left, bottom, right = mix.form.boxes[:, 0].double().T
     whole = (top > 0) & (left > 0) & (bottom < size[0]) & (right < size[1])
     height, width = (bottom - top)[whole] / size[0], (right - left)[whole] / size[1]
-    assert bool(((height - width).abs() <= 1 / size[0] + 1 / size[1]).all()), "boxes have the aspect of the image"
+    # Each edge is rounded by half a pixel: the two parts of a side differ by no more than a pixel each.
+    assert bool(((height - width).abs() <= 1 / size[0] + 1 / size[1]).all())
     # Every pixel is covered with probability E of what its distance to the border leaves of the sides.
     covered = mix.owners.double().mean(0)
     for i, j in ((0, 0), (20, 30), (39, 0), (10, 45)):
@@ -130,7 +131,8 @@ def test_dcutmix_shares_are_phi_up_to_whole_pixels(monkeypatch, k, alpha):
         shares = _draw(DCutMix(k, alpha), 20_000, (side, side)).shares
         distance = (shares - drawn.pop()).abs().sum(1)
         # Half a unit of the last printed digit, and the standard error.
-        assert distance.mean() == pytest.approx(printed, abs=0.0005 + 4.5 * float(distance.std()) / 20_000**0.5)
+        error = 4.5 * float(distance.std()) / 20_000**0.5
+        assert distance.mean() == pytest.approx(printed, abs=0.0005 + error)
 
 
 @pytest.mark.parametrize("k, alpha", [(2, 1.0), (3, 1 / 3), (5, 0.2), (5, 1.0), (9, 1 / 9)])
@@ -193,7 +195,7 @@ def test_pasted_cutmix_covers_so_that_independent_overlaps_would_leave_phi():
     mix = _draw(PastedCutMix(k, 1.0), n, size)
     rows, columns = mix.form._inside()
     covered = (rows[:, :, 15] & columns[:, :, 15]).double().numpy()
-    # φ_K and φ_2 / (φ_1 + φ_2) for a flat Dirichlet: Beta(1, 2) and uniform, with means of the area 1/3 and 1/2.
+    # φ_3 and φ_2 / (φ_1 + φ_2) of a flat Dirichlet are Beta(1, 2) and uniform: mean areas of 1/3 and 1/2.
     for slot, (a, b) in zip((1, 0), ((1, 2), (1, 1))):
         def hit(area):
             return min(np.sqrt(area), 1) ** 2 * beta_law.pdf(area, a, b)
@@ -204,7 +206,7 @@ def test_pasted_cutmix_covers_so_that_independent_overlaps_would_leave_phi():
 @pytest.mark.parametrize("mixer", [Mixup(1.0), Mixup(0.2), Mixup(8.0)], ids=repr)
 def test_mixup_coefficients_are_beta(mixer):
     own = _draw(mixer, 20_000, (1, 1)).shares[:, 0].double()
-    # Bins, not a supremum: a share within 1e-8 of 1 is 1 in float32, which has a probability of its own at small alpha.
+    # Bins, not a supremum: at small alpha, shares that are 1 in float32 have a probability of their own.
     edges = np.array([1e-6, 1e-3, 0.05, 0.2, 0.4, 0.5, 0.6, 0.8, 0.95, 1 - 1e-3, 1 - 1e-6])
     expected = np.diff(np.concatenate([[0], beta_law(mixer.alpha, mixer.alpha).cdf(edges), [1]]))
     assert_probabilities(binned(own, edges), expected, len(own))
@@ -216,7 +218,10 @@ def test_dmixup_has_the_effective_number_of_images_of_the_closed_form():
         assert_mean((shares.double() ** 2).sum(1), (alpha + 1) / (k * alpha + 1))
 
 
-@pytest.mark.parametrize("side, size", [(8, (32, 32)), (5, (33, 20)), (16, (12, 40)), (1, (7, 7)), (4, (1, 9))], ids=str)
+SQUARES = [(8, (32, 32)), (5, (33, 20)), (16, (12, 40)), (1, (7, 7)), (4, (1, 9))]
+
+
+@pytest.mark.parametrize("side, size", SQUARES, ids=str)
 def test_cutout_hides_the_expected_area_of_a_clipped_square(side, size):
     """The two axes are independent, so the mean area is the product of the mean clipped lengths."""
     expected = Fraction(1)
@@ -229,10 +234,14 @@ def test_cutout_hides_the_expected_area_of_a_clipped_square(side, size):
     assert torch.equal(mix.weights, torch.ones(20_000, 1))
     # Every centre is equally likely, the corners among them.
     hidden = mix.owners.double().mean(0)
-    reach = [[sum(c - side // 2 <= p < c - side // 2 + side for c in range(extent)) / extent for p in range(extent)]
-             for extent in size]
+
+    def reach(place, extent):
+        starts = [centre - side // 2 for centre in range(extent)]
+        return sum(start <= place < start + side for start in starts) / extent
+
     for i, j in ((0, 0), (size[0] - 1, size[1] // 2), (size[0] // 2, size[1] - 1)):
-        assert_probabilities([float(hidden[i, j]) * 20_000], [reach[0][i] * reach[1][j]], 20_000)
+        p = reach(i, size[0]) * reach(j, size[1])
+        assert_probabilities([float(hidden[i, j]) * 20_000], [p], 20_000)
 
 
 @pytest.mark.parametrize("ratio", [0.3, 0.5, 0.6, 0.8])
@@ -250,7 +259,7 @@ def test_gridmask_keeps_the_closed_form_of_every_period(ratio):
 def test_gridmask_keeps_one_minus_the_square_of_what_is_hidden_within_rounding():
     for ratio in (0.4, 0.6):
         mix = _draw(GridMask(ratio, (0.5, 1.0)), 4000, (64, 64))
-        # A side is rounded by at most half a pixel of at least 32: the hidden part moves by at most 2 (1 - r) / 64.
+        # A side of at least 32 is rounded by half a pixel: the hidden part moves by at most 2 (1 - r) / 64.
         closed = 1 - (1 - ratio) ** 2
         error = 2 * (1 - ratio) / 64 + 5 * float(mix.shares.std()) / 4000**0.5
         assert float(mix.shares.mean()) == pytest.approx(closed, abs=error)
@@ -281,7 +290,8 @@ def test_smote_takes_each_of_the_nearest_of_its_class_equally_often(neighbours):
     points = torch.randn(20, 4, generator=seeded(5))
     labels = torch.tensor([0] * 8 + [1] * 7 + [2] * 3 + [3] + [0])
     nearest, generator, n = _neighbours_by_hand(points, labels, neighbours), seeded(6), 1500
-    drawn = torch.stack([SMOTE(neighbours).draw(points, labels, generator=generator).sources for _ in range(n)])
+    mixer = SMOTE(neighbours)
+    drawn = torch.stack([mixer.draw(points, labels, generator=generator).sources for _ in range(n)])
     assert torch.equal(drawn[:, :, 0], torch.arange(20).expand(n, 20))
     for row, expected in enumerate(nearest):
         expected = expected or [row]
@@ -340,8 +350,9 @@ def test_per_sample_mixes_rows_at_its_rate_and_leaves_the_others_byte_for_byte()
 def test_one_of_chooses_at_its_rates():
     images, generator, n = torch.zeros(4, 1, 2, 2), seeded(11), 1500
     kinds = [DMixup(3), DMixup(4), DMixup(5)]
-    for given, expected in ((None, [1 / 3] * 3), ([0.2, 0.5, 0.3], [0.2, 0.5, 0.3]), ([0.0, 1.0, 0.0], [0.0, 1.0, 0.0])):
-        drawn = [OneOf(kinds, given).draw(images, generator=generator).k for _ in range(n)]
+    for rates in (None, [0.2, 0.5, 0.3], [0.0, 1.0, 0.0]):
+        expected = rates or [1 / 3] * 3
+        drawn = [OneOf(kinds, rates).draw(images, generator=generator).k for _ in range(n)]
         assert_probabilities([drawn.count(k) for k in (3, 4, 5)], expected, n)
 
 
@@ -351,7 +362,8 @@ def test_parameters_are_drawn_for_every_row_not_for_every_batch(mixer):
     rows, batches = 16, 400
     generator = seeded(12)
     images = torch.zeros(rows, 1, 32, 32)
-    shares = torch.stack([mixer.draw(images, generator=generator).shares[:, 1] for _ in range(batches)]).double()
+    drawn = [mixer.draw(images, generator=generator).shares[:, 1] for _ in range(batches)]
+    shares = torch.stack(drawn).double()
     spread, expected = shares.mean(1).std(), shares.flatten().std() / rows**0.5
     # The standard error of a standard deviation is σ / sqrt(2 n).
     assert float(spread / expected) == pytest.approx(1, abs=4.5 / (2 * batches) ** 0.5)

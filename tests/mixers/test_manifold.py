@@ -152,7 +152,8 @@ def test_a_network_whose_own_part_is_called_module_is_no_wrapper():
 
 def test_labels_reach_mixers_that_need_them():
     labels = torch.tensor([0, 0, 1, 1])
-    logits, mix = ManifoldMixup(SMOTE(1), ("stage1",))(Layered(), probe(4, (8, 8)), labels, generator=seeded())
+    manifold = ManifoldMixup(SMOTE(1), ("stage1",))
+    _, mix = manifold(Layered(), probe(4, (8, 8)), labels, generator=seeded())
     assert mix.sources[:, 1].tolist() == [1, 0, 3, 2]
 
 
@@ -168,7 +169,7 @@ def test_layers_are_a_sequence_of_names(layers):
 
 
 def test_a_layer_that_is_not_there_is_an_error_that_lists_the_others():
-    with pytest.raises(ValueError, match=r"expected a layer of the network, received 'stage9'; there are \['head'"):
+    with pytest.raises(ValueError, match=r"a layer of the network, received 'stage9'; there are \['head'"):
         ManifoldMixup(Mixup(), ("stage9",))(Layered(), probe(2, (8, 8)), generator=seeded())
 
 

@@ -34,6 +34,8 @@ seeds = st.integers(0, 10**6)
 #: Rounding of one blended value, a few times over.
 ROUNDING = {torch.float64: 1e-6, torch.float32: 1e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}
 
+INTEGERS = [torch.uint8, torch.int64, torch.bool]
+
 
 def _labels(batch, seed=0):
     return torch.randint(0, CLASSES, (batch,), generator=seeded(seed))
@@ -117,7 +119,8 @@ def test_one_generator_gives_one_mix_and_no_global_random_state_moves(name, batc
 def test_different_generators_give_different_mixes(name):
     images = torch.randn(12, 3, 12, 10, generator=seeded())
     drawn = [_draw(name, images, seed) for seed in range(8)]
-    assert (name == "identity") == all(same_mix(drawn[0], other) for other in drawn[1:]) or name == "dmixup-k1"
+    constant = all(same_mix(drawn[0], other) for other in drawn[1:])
+    assert constant == (name in ("identity", "dmixup-k1"))
 
 
 @every_mixer
@@ -133,7 +136,7 @@ def test_floating_dtypes_are_kept_and_rounded_only_once(name, batch, size, dtype
 
 
 @hard_mixers
-@given(batch=batches, size=image_sizes, dtype=st.sampled_from([torch.uint8, torch.int64, torch.bool]), seed=seeds)
+@given(batch=batches, size=image_sizes, dtype=st.sampled_from(INTEGERS), seed=seeds)
 def test_hard_mixers_take_images_of_any_dtype(name, batch, size, dtype, seed):
     images = random_images((batch, 3, *size), dtype, seeded(seed))
     mix = _draw(name, images, seed)
@@ -267,13 +270,16 @@ def test_mixers_are_values(name):
 
 @every_mixer
 def test_an_empty_batch_is_an_error(name):
-    with pytest.raises(ValueError, match=r"expected a batch \(B, \.\.\.\) with B >= 1, received shape \(0, 3, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"a batch \(B, \.\.\.\) with B >= 1, received shape \(0, 3, 8, 8\)"):
         _draw(name, torch.zeros(0, 3, 8, 8))
-    with pytest.raises(ValueError, match=r"expected a batch \(B, \.\.\.\) with B >= 1, received shape \(8,\)"):
+    with pytest.raises(ValueError, match=r"a batch \(B, \.\.\.\) with B >= 1, received shape \(8,\)"):
         _draw(name, torch.zeros(8))
 
 
-@pytest.mark.parametrize("name", ["cutmix", "unclipped-cutmix", "dcutmix", "pasted-cutmix", "cutout", "gridmask"])
+REGIONAL = ["cutmix", "unclipped-cutmix", "dcutmix", "pasted-cutmix", "cutout", "gridmask"]
+
+
+@pytest.mark.parametrize("name", REGIONAL)
 def test_regions_need_two_spatial_axes(name):
     for shape in ((4, 8), (4, 8, 8)):
         with pytest.raises(ValueError, match=r"expected images of shape \(B, C, H, W\), received \(4, 8"):
@@ -325,7 +331,7 @@ def test_many_sources(kind, k):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: Mixup(pairing="random"), r"expected a pairing of \['distinct', 'permutation'\], received 'random'"),
+        (lambda: Mixup(pairing="random"), r"a pairing of \['distinct', 'permutation'\], received 'random'"),
         (lambda: mixers.Cutout(0), "expected a side of at least one pixel, received 0"),
         (lambda: mixers.Cutout(2.5), "expected a side of at least one pixel, received 2.5"),
         (lambda: mixers.GridMask(1.0), r"expected a visible ratio in \(0, 1\), received 1.0"),
@@ -334,12 +340,12 @@ def test_many_sources(kind, k):
         (lambda: mixers.SMOTE(0), "expected .*neighbours.* received 0"),
         (lambda: mixers.SMOTE(1.5), "expected .*neighbours.* received 1.5"),
         (lambda: mixers.Sometimes(CutMix(), 1.5), r"expected a probability in \[0, 1\], received 1.5"),
-        (lambda: mixers.PerSample(CutMix(), float("nan")), r"expected a probability in \[0, 1\], received nan"),
+        (lambda: mixers.PerSample(CutMix(), float("nan")), r"a probability in \[0, 1\], received nan"),
         (lambda: mixers.OneOf([]), "expected some probabilities that sum to 1"),
-        (lambda: mixers.OneOf([CutMix()], [0.5, 0.5]), r"expected 1 probabilities that sum to 1, received \[0.5, 0.5\]"),
-        (lambda: mixers.OneOf([CutMix()], [0.5]), r"expected 1 probabilities that sum to 1, received \[0.5\]"),
+        (lambda: mixers.OneOf([CutMix()], [0.5, 0.5]), r"1 probabilities that sum .* received \[0.5, 0.5\]"),
+        (lambda: mixers.OneOf([CutMix()], [0.5]), r"1 probabilities that sum to 1, received \[0.5\]"),
         (lambda: mixers.build_mixer("cutmixx"), r"expected a mixer of \[.*received 'cutmixx'"),
-        (lambda: mixers.build_mixer("cutmix", beta=1), r"expected options of cutmix among .*received \['beta'\]"),
+        (lambda: mixers.build_mixer("cutmix", beta=1), r"options of cutmix among .*received \['beta'\]"),
     ],
 )
 def test_wrong_settings_are_named_when_a_mixer_is_made(make, message):
