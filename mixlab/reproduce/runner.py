@@ -21,6 +21,11 @@ def results_root() -> Path:
     return (CHECKOUT if (CHECKOUT / "book").is_dir() else Path.cwd()) / "book" / "results"
 
 
+def work_root() -> Path:
+    """Where checkpoints and logs are kept: `runs` beside `book`, wherever the records go."""
+    return results_root().parents[1] / "runs"
+
+
 def record_path(experiment: Experiment, run: Run, root: str | Path | None = None) -> Path:
     """File of a run's record."""
     return (results_root() if root is None else Path(root)) / experiment.folder / f"{run.name}.json"
@@ -64,7 +69,7 @@ def run(
         raise ValueError(f"expected at least one job, got {jobs}")
     experiment = get(experiment, budget) if isinstance(experiment, str) else experiment
     root = results_root() if root is None else Path(root)
-    work = Path(root).parents[1] / "runs" if work is None else Path(work)
+    work = work_root() if work is None else Path(work)
     todo = missing(experiment, root)
     pool = _Pool(jobs)
     failures = {}

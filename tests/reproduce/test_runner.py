@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from mixlab.reproduce import Experiment, Run, load, missing, run
+from mixlab.reproduce.runner import work_root
 from mixlab.train import read_record
 
 TINY = Run("tiny-s0", "ERM", data="digits", model="preact-resnet18", width=2, risk={"name": "empirical"},
@@ -66,6 +67,12 @@ def test_what_has_a_record_is_not_run_again(done):
     before = path.stat().st_mtime_ns
     assert run(replace(experiment, runs=(TINY, MIXED)), folder / "results", work=folder / "runs") == {}
     assert path.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("root", ["records", "/"])
+def test_checkpoints_go_beside_the_book_wherever_the_records_go(root):
+    assert run(Experiment("nothing", ()), root) == {}
+    assert work_root() == ROOT / "runs"
 
 
 def test_a_record_of_another_configuration_or_a_torn_one_counts_as_missing(done, tmp_path):
