@@ -25,7 +25,7 @@ expand the twin with hard labels instead.
 A network is a function ``(..., D) -> (..., C)`` here, in float64, that treats rows independently.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,6 +43,7 @@ __all__ = [
     "folded",
     "folded_nodes",
     "isolate",
+    "path_errors",
     "path_risk",
     "perturbations",
     "shrunk",
@@ -341,3 +342,19 @@ def path_risk(network: Network, inputs: Tensor, targets: Tensor, alpha: float, s
 
     risks = [_cross_entropy(network(moved(inputs, x, lam)), moved(targets, y, lam)).mean() for lam in nodes]
     return (weights * torch.stack(risks)).sum().item()
+
+
+def path_errors(
+    network: Network, inputs: Tensor, targets: Tensor, alpha: float, scales: Sequence[float]
+) -> list[float]:
+    """Distance between the exact risk and the expansion at each scale, in nats; arguments as in `path_risk`.
+
+    Example:
+        >>> inputs, targets = torch.eye(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64)
+        >>> near, far = path_errors(lambda x: 2 * x, inputs, targets, 1.0, [0.1, 0.2])
+        >>> far > 4 * near
+        True
+    """
+    terms = expand(network, inputs, targets, alpha)
+    exact = [path_risk(network, inputs, targets, alpha, scale) for scale in scales]
+    return [abs(risk - terms.shrunk - scale**2 * terms.second_order) for risk, scale in zip(exact, scales)]

@@ -10,7 +10,9 @@ import torch
 from scipy.special import roots_jacobi
 from torch import Tensor
 
-__all__ = ["beta_nodes", "hard_label_risk", "mixed_label_risk"]
+from mixlab.mixers import Mixer
+
+__all__ = ["beta_nodes", "hard_label_risk", "mixed_label_risk", "simulated_losses", "untilted_label_risk"]
 
 #: (B, C) logits and (B, C) targets to (B,) losses.
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -89,7 +91,68 @@ def hard_label_risk(
         >>> torch.allclose(*risks, rtol=1e-10)
         True
     """
+    return _hard(network, loss, inputs, targets, beta_nodes(alpha + 1, alpha, count))
+
+
+def untilted_label_risk(
+    network: Callable[[Tensor], Tensor], loss: Loss, inputs: Tensor, targets: Tensor, alpha: float, count: int = 24
+) -> Tensor:
+    r"""The control: the first input's target with the untilted :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)`.
+
+    Arguments and result as in :func:`mixed_label_risk`, with which it agrees for no network that learns something.
+
+    Example:
+        >>> inputs, targets = torch.eye(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64)
+        >>> miss = lambda outputs, wanted: 1 - (outputs * wanted).sum(1)
+        >>> for risk in (mixed_label_risk, hard_label_risk, untilted_label_risk):
+        ...     print(round(float(risk(lambda x: x, miss, inputs, targets, 1.0)), 4))
+        0.1667
+        0.1667
+        0.25
+    """
+    return _hard(network, loss, inputs, targets, beta_nodes(alpha, alpha, count))
+
+
+def _hard(network, loss: Loss, inputs: Tensor, targets: Tensor, law: tuple[Tensor, Tensor]) -> Tensor:
     first, own, second, _ = _pairs(inputs, targets)
-    nodes, weights = beta_nodes(alpha + 1, alpha, count)
-    risks = [loss(network(lam * first + (1 - lam) * second), own).mean() for lam in nodes]
-    return (weights * torch.stack(risks)).sum()
+    risks = [loss(network(lam * first + (1 - lam) * second), own).mean() for lam in law[0]]
+    return (law[1] * torch.stack(risks)).sum()
+
+
+def simulated_losses(
+    network: Callable[[Tensor], Tensor],
+    loss: Loss,
+    mixer: Mixer,
+    inputs: Tensor,
+    targets: Tensor,
+    draws: int,
+    *,
+    generator: torch.Generator,
+) -> Tensor:
+    """Losses of what a mixer draws.
+
+    Args:
+        network: as in :func:`mixed_label_risk`.
+        loss: outputs and targets to ``(B,)`` losses.
+        mixer: of constant masks.
+        inputs: ``(n, D)`` float64.
+        targets: ``(n, C)`` float64.
+        draws: batches.
+        generator: source of randomness.
+
+    Returns:
+        ``(draws, n)`` float64.
+
+    Example:
+        >>> from mixlab.mixers import Mixup
+        >>> eye = torch.eye(2, dtype=torch.float64)
+        >>> miss = lambda outputs, wanted: (outputs - wanted).abs().sum(1)
+        >>> g = torch.Generator().manual_seed(0)
+        >>> bool(simulated_losses(lambda x: x, miss, Mixup(1.0), eye, eye, 3, generator=g).max() < 1e-6)
+        True
+    """
+    found = []
+    for _ in range(draws):
+        mix = mixer.draw(inputs, targets.argmax(1), generator=generator)
+        found.append(loss(network(mix.apply(inputs)), mix.targets(targets).double()))
+    return torch.stack(found)

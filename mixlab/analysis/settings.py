@@ -4,9 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dataclasses import dataclass
+
 from mixlab.analysis.paired import Difference, paired_difference
 
-__all__ = ["against", "by_seed", "by_width", "chosen_strengths", "sentences"]
+__all__ = ["Comparison", "against", "by_seed", "by_width", "changes", "chosen_strengths", "compare", "sentences", "strength_table"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The settings of an experiment and what tells each from a reference.
+
+    Attributes:
+        values: for every setting, its number by seed.
+        differences: every other setting minus the reference, paired by seed.
+        reference: the setting that the others are compared with.
+        missing: how many runs have no record yet.
+    """
+
+    values: dict[str, dict[int, float]]
+    differences: dict[str, Difference]
+    reference: str
+    missing: int
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float, float]]:
+        """Mean, low and high of the differences that have two seeds or more."""
+        return {name: (each.mean, each.low, each.high) for name, each in self.differences.items() if each.seeds > 1}
+
+    def __str__(self) -> str:
+        runs = sum(len(numbers) for numbers in self.values.values())
+        lines = sentences(self.differences, self.reference)
+        return "\n".join([f"{runs} runs on record, {self.missing} missing", *lines])
+
+    def steps(self) -> str:
+        """Each setting against the one before it, in one line a step."""
+        lines = []
+        for before, after in zip(self.values, list(self.values)[1:]):
+            found = against({name: self.values[name] for name in (before, after)}, before)
+            lines += [f"from {before} to {line}" for line in sentences(found, "the step before")]
+        return "\n".join(lines)
+
+
+def compare(frame, reference: str) -> Comparison:
+    """Compare the rows of an experiment with one of them.
+
+    Args:
+        frame: records, see `mixlab.reproduce.load`; it may be empty.
+        reference: the row that the others are compared with.
+    """
+    values = by_seed(frame)
+    return Comparison(values, against(values, reference), reference, len(frame.attrs.get("missing", [])))
 
 
 def by_seed(frame, column: str = "test_error") -> dict[str, dict[int, float]]:
@@ -45,17 +93,13 @@ def sentences(differences: Mapping[str, Difference], reference: str) -> list[str
     Example:
         >>> from mixlab.analysis.paired import paired_difference
         >>> print(*sentences({"mixup": paired_difference([2.0, 4.1, 6.2], [3.0, 5.0, 7.0])}, "none"))
-        mixup: 3 seeds, error lower than with none: the 95 % interval leaves out zero.
+        mixup: error lower than none (3 seeds, 95 %)
     """
     lines = []
     for name, difference in differences.items():
         side = "lower" if difference.high < 0 else "higher" if difference.low > 0 else ""
-        said = (
-            f"error {side} than with {reference}: the 95 % interval leaves out zero."
-            if side
-            else f"not told apart from {reference}: the 95 % interval holds zero."
-        )
-        lines.append(f"{name}: {difference.seeds} seed{'s' * (difference.seeds > 1)}, {said}")
+        said = f"error {side} than {reference}" if side else f"not told apart from {reference}"
+        lines.append(f"{name}: {said} ({difference.seeds} seed{'s' * (difference.seeds > 1)}, 95 %)")
     return lines
 
 
@@ -84,3 +128,50 @@ def chosen_strengths(validation: Mapping[int, Mapping[float, list[float]]]) -> d
         return sum(numbers) / len(numbers)
 
     return {width: min(sorted(row), key=lambda alpha: mean(row[alpha])) for width, row in sorted(validation.items())}
+
+
+def strength_table(frame, chosen: Mapping[int, float]):
+    """Test errors and training losses of every width without mixing, at the chosen strength and at the strongest.
+
+    Args:
+        frame: records of `width-strength`.
+        chosen: for every width, the α that validation chose.
+
+    Returns:
+        A pandas DataFrame with a row for each width and setting that is on record.
+    """
+    import pandas
+
+    test, train = by_width(frame, "test_error"), by_width(frame, "train_loss")
+    rows = []
+    for width, alpha in chosen.items():
+        for setting, strength in {0.0: "none", max(test[width]): "strongest", alpha: "chosen"}.items():
+            errors, losses = (pandas.Series(part[width].get(setting, []), dtype=float) for part in (test, train))
+            rows.append({
+                "width": width, "α": setting, "strength": strength, "seeds": len(errors), "test error, %": errors.mean(),
+                "sd": errors.std(), "training loss, nats": losses.mean(),
+            })
+    return pandas.DataFrame(rows)
+
+
+def changes(pairs: Mapping[str, tuple[Mapping[int, float], Mapping[int, float]]]):
+    """Two settings side by side: means over their common seeds, and the relative change.
+
+    Args:
+        pairs: for every line of the table, the numbers by seed before and after.
+
+    Returns:
+        A pandas DataFrame; lines without a common seed hold NaN.
+
+    Example:
+        >>> changes({"paper": ({0: 25.6}, {0: 21.1})})["change, %"].round(1).tolist()
+        [-17.6]
+    """
+    import pandas
+
+    rows = {}
+    for name, (before, after) in pairs.items():
+        common = sorted(set(before) & set(after))
+        first, second = (pandas.Series([part[seed] for seed in common], dtype=float).mean() for part in (before, after))
+        rows[name] = {"seeds": len(common), "before": first, "after": second, "change, %": 100 * (second / first - 1)}
+    return pandas.DataFrame(rows).T.astype({"seeds": int})

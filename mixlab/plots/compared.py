@@ -91,16 +91,18 @@ def oversampled(rows: np.ndarray, labels: np.ndarray, added: Mapping[str, np.nda
     return figure
 
 
-def detectors(found: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]) -> Figure:
-    """Recall against false alarms of detectors, a panel for every learner.
+def detectors(found: Mapping[str, Mapping[str, object]]) -> Figure:
+    """Recall against false alarms of detectors, a panel for every learner and a mark for every seed.
 
     Args:
-        found: for every learner and way to oversample, the recall and the alarms of each seed (means over classes).
+        found: for every learner and way to oversample, a record with ``recall`` and ``alarms``, (classes, seeds)
+            tensors of which the mean over the classes is shown.
     """
     figure, axes = plt.subplots(1, len(found), figsize=(3.9 * len(found), 3.1), sharey=True, squeeze=False)
     for ax, (learner, ways) in zip(axes[0], found.items()):
-        for (way, (recall, alarms)), colour, marker in zip(ways.items(), seaborn.color_palette("colorblind", 3), "os^"):
-            ax.plot(100 * alarms, 100 * recall, marker, color=colour, markersize=6, markerfacecolor="none", label=way)
+        for (way, each), colour, marker in zip(ways.items(), seaborn.color_palette("colorblind", 3), "os^"):
+            alarms, recall = 100 * each.alarms.mean(0).numpy(), 100 * each.recall.mean(0).numpy()
+            ax.plot(alarms, recall, marker, color=colour, markersize=6, markerfacecolor="none", label=way)
         ax.set(title=learner, xlabel="false alarms, %")
     axes[0, 0].set_ylabel("rare class found, %")
     axes[0, -1].legend(fontsize=9)

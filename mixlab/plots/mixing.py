@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mixlab.mix import Mix
 
-__all__ = ["Exhibit", "change_maps", "clipped_areas", "exhibit", "exhibits", "label_laws", "lying_labels", "pictures"]
+__all__ = ["Exhibit", "change_maps", "clipped_areas", "exhibit", "exhibits", "label_laws", "labelled", "lying_labels"]
 
 NOBODY = (0.25, 0.25, 0.25)
 
@@ -23,7 +23,7 @@ class Exhibit:
 
     Attributes:
         title: above it.
-        image: (H, W, 3) in [0, 1].
+        image: (H, W, 3), as it was mixed.
         masks: (K, H, W) in [0, 1].
         names: the K sources, in words.
         weights: K label weights; they need not be the means of the masks.
@@ -42,7 +42,7 @@ def exhibit(title: str, mix: Mix, images: Tensor, names: Sequence[str], row: int
     Args:
         title: above the picture.
         mix: drawn for ``images``.
-        images: (B, 3, H, W) floating point in [0, 1].
+        images: (B, 3, H, W) floating point; [0, 1] for :func:`exhibits`.
         names: what each row of ``images`` shows.
         row: which row.
     """
@@ -56,8 +56,8 @@ def exhibit(title: str, mix: Mix, images: Tensor, names: Sequence[str], row: int
 
 
 def _picture(image: Tensor) -> np.ndarray:
-    """(3, H, W) in [0, 1] as matplotlib wants it."""
-    return image.detach().cpu().clamp(0, 1).permute(1, 2, 0).numpy()
+    """(3, H, W) with the channels last."""
+    return image.detach().cpu().permute(1, 2, 0).numpy()
 
 
 def _colours(count: int) -> np.ndarray:
@@ -94,7 +94,7 @@ def exhibits(items: Sequence[Exhibit]) -> Figure:
         colours = _colours(len(item.masks))
         owned = np.einsum("khw,kc->hwc", item.masks, colours)
         nobody = (1 - item.masks.sum(0)).clip(0, 1)[..., None] * np.array(NOBODY)
-        top.imshow(item.image)
+        top.imshow(item.image.clip(0, 1))
         top.set_title(item.title, fontsize=9)
         middle.imshow((owned + nobody).clip(0, 1))
         _bare(top)
@@ -105,12 +105,19 @@ def exhibits(items: Sequence[Exhibit]) -> Figure:
     return figure
 
 
-def pictures(images: Sequence[Tensor], titles: Sequence[str], height: float = 2.1) -> Figure:
-    """Images (3, H, W) in [0, 1] side by side, with their titles."""
-    figure, axes = plt.subplots(1, len(images), figsize=(height * 0.9 * len(images), height), squeeze=False)
-    for ax, image, title in zip(axes[0], images, titles):
-        ax.imshow(_picture(image))
-        ax.set_title(title, fontsize=9)
+def labelled(items: Sequence[Exhibit], mean: float, std: float) -> Figure:
+    """Mixed images side by side, with their titles and their labels in words.
+
+    Args:
+        items: made from normalised images.
+        mean: what was subtracted from images in [0, 1].
+        std: what they were divided by.
+    """
+    figure, axes = plt.subplots(1, len(items), figsize=(1.9 * len(items), 2.4), squeeze=False)
+    for ax, item in zip(axes[0], items):
+        ax.imshow((item.image * std + mean).clip(0, 1))
+        spoken = ", ".join(f"{weight:.2f} {name}" for name, weight in zip(item.names, item.weights) if weight > 0)
+        ax.set_title(f"{item.title}\n{spoken}", fontsize=9)
         _bare(ax)
     return figure
 
@@ -191,7 +198,7 @@ def lying_labels(nominal: np.ndarray, shares: np.ndarray, examples: Sequence[Exh
     axes[0].plot([0, 1], [0, 1], color="black", linewidth=1)
     axes[0].set(xlabel="label weight 1 − λ", ylabel="part of the pixels", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     for ax, item in zip(axes[1:], examples):
-        ax.imshow(item.image)
+        ax.imshow(item.image.clip(0, 1))
         ax.contour(item.masks[1], levels=[0.5], colors=[second], linewidths=2)
         _bare(ax)
         pasted = item.masks[1].mean()

@@ -1,9 +1,20 @@
 """Records as settings."""
 
+import math
+
 import pandas
 import pytest
 
-from mixlab.analysis.settings import against, by_seed, by_width, chosen_strengths, sentences
+from mixlab.analysis.settings import (
+    against,
+    by_seed,
+    by_width,
+    changes,
+    chosen_strengths,
+    compare,
+    sentences,
+    strength_table,
+)
 
 
 def record(row, seed, error, width=4, alpha=1.0):
@@ -35,12 +46,12 @@ def test_only_common_seeds_are_compared():
 def test_the_sentence_follows_the_interval(numbers, word):
     values = {"x": dict(enumerate([5.0, 5.0, 5.0])), "y": dict(enumerate(numbers))}
     (line,) = sentences(against(values, "x"), "x")
-    assert word in line and line.startswith("y: 3 seeds")
+    assert word in line and line.startswith("y: ") and "3 seeds" in line
 
 
 def test_one_seed_says_nothing():
     (line,) = sentences(against({"x": {0: 5.0}, "y": {0: 1.0}}, "x"), "x")
-    assert "1 seed, not told apart" in line
+    assert "not told apart" in line and "1 seed," in line
 
 
 def test_the_choice_is_the_lowest_mean():
@@ -50,3 +61,30 @@ def test_the_choice_is_the_lowest_mean():
 
 def test_the_grid_is_by_width_and_strength():
     assert by_width(FRAME, "test_error") == {4: {1.0: [9.0, 8.0, 1.0], 0.0: [7.0]}}
+
+
+def test_a_comparison_counts_what_is_missing_and_walks_the_steps():
+    frame = pandas.DataFrame([record(row, seed, error) for seed in range(3) for row, error in (("a", 9.0), ("b", 7.0 + seed / 99))])
+    frame.attrs["missing"] = ["x"]
+    found = compare(frame, "a")
+    assert str(found).splitlines()[0] == "6 runs on record, 1 missing"
+    assert found.steps() == "from a to b: error lower than the step before (3 seeds, 95 %)"
+    assert math.isclose(found.intervals["b"][0], -2 + 1 / 99)
+
+
+def test_a_comparison_of_nothing_says_so():
+    assert str(compare(pandas.DataFrame(), "a")) == "0 runs on record, 0 missing"
+    assert compare(pandas.DataFrame(), "a").steps() == ""
+
+
+def test_the_table_of_strengths_keeps_the_choice_apart_from_the_strongest():
+    frame = pandas.DataFrame([record("r", 0, error, alpha=alpha) | {"train_loss": 1.0} for alpha, error in ((0.0, 9.0), (1.0, 7.0), (8.0, 8.0))])
+    table = strength_table(frame, {4: 1.0})
+    assert dict(zip(table["strength"], table["test error, %"])) == {"none": 9.0, "strongest": 8.0, "chosen": 7.0}
+    assert strength_table(frame, {4: 0.0})["strength"].tolist() == ["chosen", "strongest"]
+
+
+def test_changes_use_common_seeds_and_admit_when_there_are_none():
+    table = changes({"x": ({0: 4.0, 1: 6.0}, {1: 3.0}), "y": ({0: 1.0}, {})})
+    assert table.loc["x", "change, %"] == -50 and table.loc["x", "seeds"] == 1
+    assert table.loc["y", "seeds"] == 0 and math.isnan(table.loc["y", "after"])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from mixlab.analysis.imbalance import Detection
 from mixlab.mixers import Cutout, CutMix
 from mixlab.plots import compared, expansion, mixing
 
@@ -95,3 +96,16 @@ def test_the_chosen_strength_is_ringed_and_missing_ones_are_left_out():
     figure = compared.strengths(table, {4: 1.0}, "error")
     rings = [line for line in figure.axes[0].lines if line.get_markersize() == 15]
     assert len(rings) == 1 and list(rings[0].get_xdata()) == [1.0] and list(rings[0].get_ydata()) == [9.0]
+
+
+def test_a_normalised_picture_is_shown_as_it_was():
+    item = mixing.exhibit("zeros", draw(CutMix(0.0)), (IMAGES - 0.5) / 0.25, NAMES)
+    shown = mixing.labelled([item], mean=0.5, std=0.25).axes[0]
+    assert np.allclose(shown.images[0].get_array(), IMAGES[0].permute(1, 2, 0).numpy(), atol=1e-6)
+    assert shown.get_title() == "zeros\n1.00 cat"
+
+
+def test_detectors_are_drawn_in_per_cent():
+    record = Detection(recall=torch.tensor([[0.5], [0.7]]), alarms=torch.tensor([[0.1], [0.3]]))
+    line = compared.detectors({"tree": {"copies": record}}).axes[0].lines[0]
+    assert np.allclose([line.get_xdata(), line.get_ydata()], [[20], [60]])
