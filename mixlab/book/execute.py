@@ -1,6 +1,8 @@
 """Run a chapter from nothing, at a budget, and remember the outcome until something it depends on changes."""
 
+import base64
 import hashlib
+import io
 import os
 import time
 from collections.abc import Callable
@@ -122,7 +124,8 @@ def execute(
 def tidy(notebook: NotebookNode) -> NotebookNode:
     """The notebook without what differs from one run to the next: versions, stamps, counts that skip.
 
-    Neighbouring pieces of one stream are joined, since their cut depends on timing.
+    Neighbouring pieces of one stream are joined, since their cut depends on timing. Figures are kept in 256 colours,
+    a third of the bytes.
     """
     notebook.metadata = nbformat.from_dict({**notebook.metadata, **KERNEL})
     for count, cell in enumerate(code_cells(notebook), start=1):
@@ -132,12 +135,26 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
         for output in cell.outputs:
             if output.output_type == "execute_result":
                 output.execution_count = count
+            if "image/png" in output.get("data", {}):
+                output.data["image/png"] = _fewer_colours(output.data["image/png"])
             if joined and output.output_type == "stream" == joined[-1].output_type and output.name == joined[-1].name:
                 joined[-1].text += output.text
             else:
                 joined.append(output)
         cell.outputs = joined
     return notebook
+
+
+def _fewer_colours(png: str) -> str:
+    """A base64 png with a palette of at most 256 colours and nothing but pixels; one that has a palette stays."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
+        if picture.mode == "P":
+            return png
+        small = io.BytesIO()
+        picture.convert("RGB").quantize(256).save(small, "PNG", optimize=True)
+    return base64.b64encode(small.getvalue()).decode()
 
 
 def executed(

@@ -1,7 +1,13 @@
 """Running chapters: budgets, remembered runs, and outputs that are equal when the run was."""
 
+import base64
+import io
+from copy import deepcopy
+
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 from mixlab.book.execute import ChapterError, code_cells, execute, executed, last, tidy, with_budget, write
 
@@ -113,3 +119,20 @@ def test_numbers_outside_their_interval_are_found(project):
     chapter = write_notebook(project.book / "chapters" / "01-first.ipynb", code)
     # The kernel works in the chapter's folder, so it finds the installed package and not the fixture's.
     assert execute(chapter, "cpu").outside() == ["b: in [0, 2]: OUTSIDE, measured 3"]
+
+
+def test_figures_are_kept_in_few_colours_and_then_left_alone():
+    rng = np.random.default_rng(0)
+    pixels = (np.linspace(0, 255, 64)[:, None, None] + rng.integers(0, 40, (64, 64, 3))).clip(0, 255).astype("uint8")
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    png = base64.b64encode(buffer.getvalue()).decode()
+    new = nbformat.v4
+    output = new.new_output("display_data", data={"image/png": png, "text/plain": "<Figure>"})
+    once = deepcopy(tidy(new.new_notebook(cells=[new.new_code_cell("plot()", outputs=[output])])))
+    data = once.cells[0].outputs[0].data
+    assert len(data["image/png"]) < len(png) and data["text/plain"] == "<Figure>"
+    with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as picture:
+        assert picture.size == (64, 64)
+        assert np.abs(np.asarray(picture.convert("RGB")).astype(int) - pixels).mean() < 12
+    assert tidy(deepcopy(once)) == once
