@@ -209,9 +209,18 @@ class Owners(_Hard):
 
     Args:
         map: ``(B, H, W)`` uint8, the slot that owns each pixel; K means nobody.
+
+    Raises:
+        ValueError: for another shape or dtype.
     """
 
     map: Tensor
+
+    def __post_init__(self):
+        if self.map.ndim != 3 or self.map.dtype != torch.uint8:
+            raise ValueError(
+                f"expected an owner map of shape (B, H, W) and dtype uint8, received {tuple(self.map.shape)} {self.map.dtype}"
+            )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -260,11 +269,11 @@ class PastedBoxes(_Hard):
         return (row >= top) & (row < bottom), (column >= left) & (column < right)
 
     def owners(self, k: int) -> Tensor:
-        """``(B, H, W)`` uint8 owner map: the last box that covers a pixel owns it."""
+        """``(B, H, W)`` uint8 owner map: the last box that covers a pixel owns it; all boxes beyond slot K - 1 are K."""
         rows, columns = self._inside()
         owners = torch.zeros(len(rows), *self.size, dtype=torch.uint8, device=self.boxes.device)
         for n in range(self.boxes.shape[1]):
-            owners.masked_fill_(rows[:, n, :, None] & columns[:, n, None, :], n + 1)
+            owners.masked_fill_(rows[:, n, :, None] & columns[:, n, None, :], min(n + 1, k))
         return owners
 
     def shares(self, k: int) -> Tensor:
@@ -323,7 +332,7 @@ class NestedBoxes(PastedBoxes):
     def owners(self, k: int) -> Tensor:
         """``(B, H, W)`` uint8 owner map: how many boxes a pixel's row and its column both meet."""
         rows, columns = (inside.sum(1, dtype=torch.uint8) for inside in self._inside())
-        return torch.minimum(rows[:, :, None], columns[:, None, :])
+        return torch.minimum(rows.clamp_(max=k)[:, :, None], columns[:, None, :])
 
 
 @dataclass(frozen=True, eq=False)

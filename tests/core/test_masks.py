@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracle import owners_by_hand, random_boxes, random_nested_boxes, seeded
 
+from mixlab import Mix
 from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft
 
 sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
@@ -46,6 +47,32 @@ def test_one_box_more_than_sources_is_nobody(size, count, seed):
     counts = torch.tensor(_count(owners, k))
     assert torch.equal(form.shares(k), counts.to(torch.float32) / (size[0] * size[1]))
     assert torch.equal(form.dense(k, size).sum(1) == 0, owners == k)
+
+
+@given(st.sampled_from(["nested", "pasted"]), sizes, st.integers(1, 3), st.integers(2, 4), seeds)
+def test_all_boxes_beyond_the_sources_are_nobody(kind, size, k, beyond, seed):
+    """As in Cutout with several holes: every one of them is filled, not only the first."""
+    count = k - 1 + beyond
+    if kind == "nested":
+        boxes = random_nested_boxes(2, count, size, seeded(seed))
+        form = NestedBoxes(boxes, size)
+    else:
+        boxes = random_boxes(2, count, size, seeded(seed))
+        form = PastedBoxes(boxes, size)
+    owners = owners_by_hand(boxes, size).clamp(max=k)
+    assert torch.equal(form.owners(k), owners)
+    counts = torch.tensor(_count(owners, k))
+    assert torch.equal(form.shares(k), counts.to(torch.float32) / (size[0] * size[1]))
+    images = 1 + torch.arange(2 * size[0] * size[1], dtype=torch.float32).view(2, 1, *size)
+    sources = torch.zeros(2, k, dtype=torch.int64)
+    mixed = Mix(sources, form, fill=-1.0).apply(images)
+    assert torch.equal(mixed[:, 0] == -1, owners == k)
+
+
+@pytest.mark.parametrize("owners", [torch.zeros(1, 2, 2, dtype=torch.int64), torch.zeros(2, 2, dtype=torch.uint8)])
+def test_an_owner_map_is_bytes_of_three_axes(owners):
+    with pytest.raises(ValueError, match=r"expected an owner map of shape \(B, H, W\) and dtype uint8, received"):
+        Owners(owners)
 
 
 @given(sizes, st.integers(1, 5), seeds)
