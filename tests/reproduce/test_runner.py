@@ -1,10 +1,9 @@
 """The runner does what is missing, survives what goes wrong, and is never confused by what it finds."""
 
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,6 @@ TINY = Run("tiny-s0", "ERM", data="digits", model="preact-resnet18", width=2, ri
            recipe="demo", epochs=1, limit=128, seed=0, device="cpu")
 MIXED = replace(TINY, name="mixed-s0", row="DCutMix",
                 risk={"name": "vicinal", "mixer": {"name": "dcutmix", "k": 3, "alpha": 1.0}})
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -96,32 +94,35 @@ def test_a_run_is_the_same_in_a_process_of_its_own(done):
     assert json.loads(json.dumps(here["result"])) == there["result"]
 
 
-def test_a_killed_runner_takes_its_runs_along_and_its_successor_goes_on(tmp_path):
-    longer = replace(TINY, name="longer", epochs=400, limit=1024)
-    code = ("from mixlab.reproduce import Experiment, Run, run; import json, sys\n"
-            "run(Experiment('long', (Run(**json.loads(sys.argv[1])),)), sys.argv[2], work=sys.argv[3])")
-    arguments = [json.dumps(longer.as_dict()), str(tmp_path / "results"), str(tmp_path / "runs")]
-    runner = subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT,
-                              env=os.environ | {"PYTHONPATH": str(ROOT)})
-    checkpoint = tmp_path / "runs/long" / f"longer-{longer.digest()}" / "last.ckpt"
-    wait_for(lambda: checkpoint.exists() and epochs(checkpoint) >= 2)
+def test_a_killed_runner_takes_its_runs_along_and_its_successor_goes_on(tmp_path, monkeypatch):
+    from mixlab.reproduce.execute import execute
+
+    beat = tmp_path / "beat"
+    monkeypatch.setenv("MIXLAB_TEST_BEAT", str(beat))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    waiting = replace(MIXED, name="waiting", measure="waiting:wait_once")
+    experiment = Experiment("long", (waiting,))
+    runner = multiprocessing.get_context("fork").Process(
+        target=run, args=(experiment, tmp_path / "results"), kwargs={"work": tmp_path / "runs"})
+    runner.start()
+    wait_for(beat.exists)
     os.kill(runner.pid, signal.SIGKILL)
-    runner.wait()
-    wait_for(lambda: quiet(checkpoint))
-    reached = epochs(checkpoint)
-    assert 2 <= reached < 400
-    assert not list((tmp_path / "results").rglob("*.json"))
-    # Shown to continue: the state that the first runner left is further than a new run's first checkpoint.
-    successor = subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT,
-                                 env=os.environ | {"PYTHONPATH": str(ROOT)})
-    wait_for(lambda: epochs(checkpoint) > reached)
-    successor.kill()
-    successor.wait()
-    wait_for(lambda: quiet(checkpoint))
+    runner.join()
+    wait_for(lambda: quiet(beat))
+    assert missing(experiment, tmp_path / "results") == [waiting]
+
+    checkpoint = tmp_path / "runs/long" / f"waiting-{waiting.digest()}" / "last.ckpt"
+    before = checkpoint.read_bytes()
+    assert run(experiment, tmp_path / "results", work=tmp_path / "runs") == {}
+    assert checkpoint.read_bytes() == before  # the trained network was found, not trained again
+    record = read_record(tmp_path / "results/long/waiting.json")
+    assert record["result"]["measures"] == {"waited": 1.0}
+    undisturbed = execute(replace(waiting, measure=None), "long", "cpu")
+    assert record["result"]["curves"] == undisturbed["result"]["curves"]
 
 
-def wait_for(condition, seconds=120.0):
-    """Wait until something has happened; a deadlock, not a slow machine, is what the limit is for."""
+def wait_for(condition, seconds=900.0):
+    """Wait until something has happened; the limit is for a deadlock, not for a slow machine."""
     for _ in range(int(seconds / 0.05)):
         if condition():
             return
@@ -129,16 +130,8 @@ def wait_for(condition, seconds=120.0):
     pytest.fail("what was waited for did not happen")
 
 
-def epochs(checkpoint):
-    """How many epochs a checkpoint has behind it; none while a new one takes its place."""
-    try:
-        return torch.load(checkpoint, weights_only=True)["state"]["epoch"]
-    except FileNotFoundError:
-        return 0
-
-
 def quiet(path):
     """Whether nobody writes here any more."""
-    before = path.stat().st_mtime_ns if path.exists() else None
+    before = path.stat().st_mtime_ns
     time.sleep(0.5)
-    return before is not None and path.exists() and path.stat().st_mtime_ns == before
+    return path.stat().st_mtime_ns == before
