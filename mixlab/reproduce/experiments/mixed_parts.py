@@ -24,8 +24,8 @@ def settings(budget: str) -> dict:
     """What all runs of this chapter share: small enough to overfit without mixing, within a minute on one core."""
     if budget == "cpu":
         return {
-            "data": "fashion-mnist", "limit": 2000, "validation": 0.02, "model": "preact-resnet18", "width": 8,
-            "recipe": "demo", "epochs": 20, "device": "cpu", "precision": "bf16-mixed",
+            "data": "fashion-mnist", "limit": 2000, "validation": 0.005, "model": "preact-resnet18", "width": 8,
+            "recipe": "demo", "epochs": 15, "device": "cpu", "precision": "bf16-mixed",
         }  # fmt: skip
     epochs = {"gpu": 60, "paper": 200}[budget]
     return {
