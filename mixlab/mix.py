@@ -139,7 +139,9 @@ class Mix:
             # Plain indexing, unlike index_select, keeps channels_last.
             return images[self.sources[:, slot]]
 
-        fill = torch.as_tensor(self.fill if fill is None else fill, device=images.device)
+        # In the images' own precision: a number would become float32 first, also for float64 images.
+        dtype = images.dtype if images.is_floating_point() else None
+        fill = torch.as_tensor(self.fill if fill is None else fill, dtype=dtype, device=images.device)
         if fill.ndim > images.ndim or any(a not in (1, b) for a, b in zip(fill.shape[::-1], images.shape[::-1])):
             raise ValueError(
                 f"expected a fill that broadcasts to images of shape {tuple(images.shape)}, received shape "
@@ -226,6 +228,8 @@ class Mix:
             weights=self.weights.to(device),
             fill=fill,
         )
+        # Carried over: an accelerator divides with another last bit, and weights that are shares must stay equal to them.
+        object.__setattr__(moved, "shares", self.shares.to(device))
         # Known from here on: asking the accelerator would make the CPU wait for it.
         moved.__dict__["anchored"] = self.anchored
         return moved

@@ -275,6 +275,13 @@ def test_fill_completes_soft_masks(name):
     torch.testing.assert_close(mix.apply(images).double(), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("form", ["owners", "soft"])
+def test_a_number_as_fill_is_as_exact_as_the_images(form):
+    kinds = {"owners": Owners(torch.ones(1, 2, 2, dtype=torch.uint8)), "soft": Soft(torch.zeros(1, 1, 2, 2), (2, 2))}
+    mix = Mix(torch.zeros(1, 1, dtype=torch.int64), kinds[form], fill=0.1)
+    assert mix.apply(torch.ones(1, 1, 2, 2, dtype=torch.float64)).unique().tolist() == [0.1]
+
+
 def test_large_images_with_fill():
     mix = _mix("pasted", k=2, size=(80, 70), boxes=2)
     images = torch.randn(3, 3, 80, 70, generator=seeded())
