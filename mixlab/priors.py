@@ -25,9 +25,12 @@ __all__ = [
     "sticks_from_shares",
 ]
 
+#: The smallest concentration: below it the logarithms of all gamma variates would be minus infinity, and shares NaN.
+SMALLEST = 1e-300
+
 
 def _concentration(alpha: float | Sequence[float] | Tensor, k: int | None) -> Tensor:
-    """``alpha`` as a float64 vector of length ``k``, every entry positive and finite."""
+    """``alpha`` as a float64 vector of length ``k``, every entry finite and at least `SMALLEST`."""
     vector = torch.as_tensor(alpha, dtype=torch.float64)
     if vector.ndim == 0 and k is not None:
         vector = vector.expand(k)
@@ -35,13 +38,15 @@ def _concentration(alpha: float | Sequence[float] | Tensor, k: int | None) -> Te
         raise ValueError(
             f"expected a number or a vector of {k or 'K'} concentrations, received shape {tuple(vector.shape)}"
         )
-    if not all(0 < value < math.inf for value in vector.tolist()):
-        raise ValueError(f"expected positive, finite concentrations, received {vector.tolist()}")
+    if not all(SMALLEST <= value < math.inf for value in vector.tolist()):
+        raise ValueError(
+            f"expected positive, finite concentrations, received {vector.tolist()} (the smallest possible is {SMALLEST:g})"
+        )
     return vector
 
 
 def _log_gamma_variates(alpha: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
-    """``(n, K)`` logarithms of independent Gamma(alpha_k, 1) draws, exact down to alpha = 1e-300."""
+    """``(n, K)`` logarithms of independent Gamma(alpha_k, 1) draws, finite for every alpha from `SMALLEST` on."""
     device = generator.device if generator is not None else torch.device("cpu")
     concentration = alpha.to(device).expand(n, -1)
     # torch.distributions draws through the same function but gives no way to pass a generator.
@@ -142,7 +147,7 @@ def conditional_dirichlet(
         raise ValueError(f"expected an index below K >= 2, received index {index} and K = {len(alpha)}")
     share = torch.as_tensor(share, dtype=torch.float64)
     if share.ndim != 1 or not bool(((share >= 0) & (share <= 1)).all()):
-        raise ValueError(f"expected a vector of shares in [0, 1], received shape {tuple(share.shape)}")
+        raise ValueError(f"expected a vector of shares in [0, 1], received {share}")
     others = torch.cat([alpha[:index], alpha[index + 1 :]])
     rest = dirichlet(others, len(share), generator=generator)
     share = share.to(rest.device)

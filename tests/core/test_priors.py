@@ -12,6 +12,7 @@ from scipy import stats
 from scipy.special import betainc
 
 from mixlab.priors import (
+    SMALLEST,
     beta,
     conditional_dirichlet,
     dirichlet,
@@ -249,7 +250,12 @@ def test_draws_repeat_with_the_generator_and_leave_the_global_one_alone(name):
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("alpha", [0.0, -1.0, float("nan"), float("inf"), [1.0, 0.0], [1.0, -2.0]])
+def test_the_smallest_concentration_still_gives_shares():
+    shares = dirichlet(SMALLEST, 200, k=3, generator=seeded())
+    assert torch.equal(shares.sort(dim=1).values, torch.tensor([[0.0, 0.0, 1.0]] * 200, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("alpha", [0.0, -1.0, 1e-310, float("nan"), float("inf"), [1.0, 0.0], [1.0, -2.0]])
 def test_concentrations_must_be_positive_and_finite(alpha):
     k = None if isinstance(alpha, list) else 2
     with pytest.raises(ValueError, match="expected positive, finite concentrations, received"):
