@@ -84,6 +84,8 @@ class ManifoldMixup:
             ValueError: for a layer that the network does not have, or that gives anything but one tensor.
             RuntimeError: where the layer did not run, or ran more than once.
         """
+        # All of them, so that a wrong name ends the first step and not the first one that happens to draw it.
+        layers = {name: _layer(model, name) for name in self.layers if name}
         generator = generator or self.mixer._own_generator()
         choice = torch.randint(len(self.layers), (), generator=generator, device=generator.device)
         name = self.layers[int(choice)]
@@ -98,7 +100,7 @@ class ManifoldMixup:
             drawn.append(self.mixer.draw(output.detach(), labels, generator=generator))
             return drawn[-1].apply(output)
 
-        handle = _layer(model, name).register_forward_hook(mix_output)
+        handle = layers[name].register_forward_hook(mix_output)
         try:
             logits = model(images)
         finally:

@@ -173,6 +173,12 @@ def test_a_layer_that_is_not_there_is_an_error_that_lists_the_others():
         ManifoldMixup(Mixup(), ("stage9",))(Layered(), probe(2, (8, 8)), generator=seeded())
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_layer_that_is_not_there_is_found_whichever_is_drawn(seed):
+    with pytest.raises(ValueError, match="received 'stage9'"):
+        ManifoldMixup(Mixup(), ("", "stage1", "stage9"))(Layered(), probe(2, (8, 8)), generator=seeded(seed))
+
+
 def test_a_layer_that_runs_twice_or_never_is_an_error():
     shared = nn.Identity()
     with pytest.raises(RuntimeError, match="ran 2 times in a forward pass"):
