@@ -53,9 +53,9 @@ def _mixer(spec: Mapping):
     options = dict(spec)
     name = options.pop("name", None)
     if name in ("sometimes", "per-sample"):
-        return {"sometimes": Sometimes, "per-sample": PerSample}[name](_mixer(options["mixer"]), options["p"])
+        return {"sometimes": Sometimes, "per-sample": PerSample}[name](_mixer(options.pop("mixer")), **options)
     if name == "one-of":
-        return OneOf([_mixer(each) for each in options["mixers"]], options.get("probabilities"))
+        return OneOf([_mixer(each) for each in options.pop("mixers")], **options)
     return build_mixer(name, **options)
 
 

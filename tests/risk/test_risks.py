@@ -127,6 +127,9 @@ def test_a_specification_builds_what_it_says(spec, expected):
     {}, {"name": "nothing"}, {"name": "empirical", "smooth": 1}, {"name": "vicinal"},
     {"name": "vicinal", "mixer": {"name": "blend"}}, {"name": "vicinal", "mixer": {"name": "mixup", "beta": 1}},
     {"name": "vicinal", "mixer": {"name": "sometimes", "p": 0.5}}, {"name": "vicinal", "mixer": {}},
+    {"name": "vicinal", "mixer": {"name": "sometimes", "mixer": {"name": "mixup"}}},
+    {"name": "vicinal", "mixer": {"name": "sometimes", "p": 0.5, "mixer": {"name": "mixup"}, "often": 1}},
+    {"name": "vicinal", "mixer": {"name": "one-of", "mixers": [{"name": "mixup"}], "weights": [1.0]}},
 ])
 def test_a_wrong_specification_is_refused(spec):
     with pytest.raises(ValueError):
