@@ -32,28 +32,32 @@ class Comparison:
         """Mean, low and high of the differences that have two seeds or more."""
         return {name: (each.mean, each.low, each.high) for name, each in self.differences.items() if each.seeds > 1}
 
+    def pair(self, setting: str) -> tuple[dict[int, float], dict[int, float]]:
+        """The numbers of the reference and of a setting, for :func:`changes`; empty where nothing is on record."""
+        return self.values.get(self.reference, {}), self.values.get(setting, {})
+
     def __str__(self) -> str:
-        runs = sum(len(numbers) for numbers in self.values.values())
         lines = sentences(self.differences, self.reference)
-        return "\n".join([f"{runs} runs on record, {self.missing} missing", *lines])
+        return "\n".join([f"{self.missing or 'no'} runs are missing from the record", *lines])
 
     def steps(self) -> str:
         """Each setting against the one before it, in one line a step."""
         lines = []
         for before, after in zip(self.values, list(self.values)[1:]):
             found = against({name: self.values[name] for name in (before, after)}, before)
-            lines += [f"from {before} to {line}" for line in sentences(found, "the step before")]
+            lines += sentences(found, before)
         return "\n".join(lines)
 
 
-def compare(frame, reference: str) -> Comparison:
-    """Compare the rows of an experiment with one of them.
+def compare(frame, reference: str, numbers: Mapping[int, float] | None = None) -> Comparison:
+    """Compare the rows of an experiment with one of them, or with a row of another experiment.
 
     Args:
         frame: records, see `mixlab.reproduce.load`; it may be empty.
         reference: the row that the others are compared with.
+        numbers: its numbers by seed, where it is a row of another experiment with the same settings and seeds.
     """
-    values = by_seed(frame)
+    values = by_seed(frame) if numbers is None else {reference: dict(numbers)} | by_seed(frame)
     return Comparison(values, against(values, reference), reference, len(frame.attrs.get("missing", [])))
 
 
@@ -88,18 +92,22 @@ def against(values: Mapping[str, Mapping[int, float]], reference: str) -> dict[s
 
 
 def sentences(differences: Mapping[str, Difference], reference: str) -> list[str]:
-    """What the intervals allow to be said, one sentence for each setting; three seeds give intervals, no ranking.
+    """What may be said of each setting, in one line: the difference with its 95 % interval, in points.
+
+    An ordering in words needs five seeds and two standard errors; with fewer, the interval stands alone.
 
     Example:
         >>> from mixlab.analysis.paired import paired_difference
         >>> print(*sentences({"mixup": paired_difference([2.0, 4.1, 6.2], [3.0, 5.0, 7.0])}, "none"))
-        mixup: error lower than none (3 seeds, 95 %)
+        mixup minus none: -0.90 [-1.15, -0.65], 3 seeds
+        >>> print(*sentences({"mixup": paired_difference([2.0, 4.1, 6.2, 3.0, 5.0], [4.0] * 5)}, "none"))
+        mixup minus none: +0.06 [-1.98, +2.10], 5 seeds
     """
     lines = []
     for name, difference in differences.items():
-        side = "lower" if difference.high < 0 else "higher" if difference.low > 0 else ""
-        said = f"error {side} than {reference}" if side else f"not told apart from {reference}"
-        lines.append(f"{name}: {said} ({difference.seeds} seed{'s' * (difference.seeds > 1)}, 95 %)")
+        seeds = "" if difference.seeds == 1 else f", {difference.seeds} seeds"
+        order = (": lower" if difference.mean < 0 else ": higher") if difference.ordered else ""
+        lines.append(f"{name} minus {reference}: {difference}{seeds}{order}")
     return lines
 
 

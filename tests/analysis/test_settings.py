@@ -40,18 +40,23 @@ def test_only_common_seeds_are_compared():
 
 
 @pytest.mark.parametrize(
-    ("numbers", "word"),
-    [([1.0, 1.1, 0.9], "lower"), ([9.0, 9.1, 8.9], "higher"), ([4.0, 6.0, 5.0], "not told apart")],
+    ("numbers", "end"),
+    [
+        ([1.0, 1.1, 0.9], "3 seeds"),
+        ([1.0, 1.1, 0.9, 1.0, 1.0], "5 seeds: lower"),
+        ([9.0, 9.1, 8.9, 9.0, 9.0], "5 seeds: higher"),
+        ([4.0, 6.0, 5.0, 4.0, 6.0], "5 seeds"),
+    ],
 )
-def test_the_sentence_follows_the_interval(numbers, word):
-    values = {"x": dict(enumerate([5.0, 5.0, 5.0])), "y": dict(enumerate(numbers))}
+def test_an_order_is_put_in_words_from_five_seeds_on(numbers, end):
+    values = {"x": dict.fromkeys(range(len(numbers)), 5.0), "y": dict(enumerate(numbers))}
     (line,) = sentences(against(values, "x"), "x")
-    assert word in line and line.startswith("y: ") and "3 seeds" in line
+    assert line.startswith("y minus x: ") and line.endswith(end)
 
 
-def test_one_seed_says_nothing():
+def test_one_seed_is_called_one_seed():
     (line,) = sentences(against({"x": {0: 5.0}, "y": {0: 1.0}}, "x"), "x")
-    assert "not told apart" in line and "1 seed," in line
+    assert line == "y minus x: -4.00, one seed"
 
 
 def test_the_choice_is_the_lowest_mean():
@@ -67,13 +72,14 @@ def test_a_comparison_counts_what_is_missing_and_walks_the_steps():
     frame = pandas.DataFrame([record(row, seed, error) for seed in range(3) for row, error in (("a", 9.0), ("b", 7.0 + seed / 99))])
     frame.attrs["missing"] = ["x"]
     found = compare(frame, "a")
-    assert str(found).splitlines()[0] == "6 runs on record, 1 missing"
-    assert found.steps() == "from a to b: error lower than the step before (3 seeds, 95 %)"
+    assert str(found).splitlines()[0] == "1 runs are missing from the record"
+    assert found.steps() == "b minus a: -1.99 [-2.01, -1.96], 3 seeds"
     assert math.isclose(found.intervals["b"][0], -2 + 1 / 99)
+    assert found.pair("b") == (found.values["a"], found.values["b"]) and found.pair("z")[1] == {}
 
 
 def test_a_comparison_of_nothing_says_so():
-    assert str(compare(pandas.DataFrame(), "a")) == "0 runs on record, 0 missing"
+    assert str(compare(pandas.DataFrame(), "a")) == "no runs are missing from the record"
     assert compare(pandas.DataFrame(), "a").steps() == ""
 
 
@@ -88,3 +94,8 @@ def test_changes_use_common_seeds_and_admit_when_there_are_none():
     table = changes({"x": ({0: 4.0, 1: 6.0}, {1: 3.0}), "y": ({0: 1.0}, {})})
     assert table.loc["x", "change, %"] == -50 and table.loc["x", "seeds"] == 1
     assert table.loc["y", "seeds"] == 0 and math.isnan(table.loc["y", "after"])
+
+
+def test_the_reference_may_be_a_row_of_another_experiment():
+    found = compare(FRAME, "none", {0: 10.0, 1: 9.0})
+    assert list(found.values) == ["none", "a", "b"] and found.differences["a"].mean == -1.0
