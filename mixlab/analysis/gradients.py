@@ -6,7 +6,7 @@ respect to the input. It does not say of which scalar the gradient is taken; her
 whole Jacobian, of the class probabilities or of the logits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from torch.func import jacrev, vmap
 
 from mixlab import priors
 
-__all__ = ["Way", "along", "between", "draw_pairs", "jacobian_norm", "misses"]
+__all__ = ["Way", "along", "along_seeds", "between", "draw_pairs", "jacobian_norm", "misses"]
 
 
 def draw_pairs(n: int, count: int, generator: torch.Generator) -> Tensor:
@@ -130,3 +130,14 @@ def along(model: nn.Module, x: Tensor, labels: Tensor, pairs: Tensor, shares: Te
         jacobian_norm(lambda point: model(point).softmax(-1), points).double().mean(1),
         jacobian_norm(model, points).double().mean(1),
     )
+
+
+def along_seeds(models: Iterable[nn.Module], x: Tensor, labels: Tensor, pairs: Tensor, shares: Tensor) -> Way:
+    """The same for several networks: a `Way` of (seeds, L) tensors. Arguments as for :func:`along`.
+
+    Example:
+        >>> x, labels = torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.tensor([1, 0])
+        >>> along_seeds([nn.Identity()] * 3, x, labels, torch.tensor([[0, 1]]), torch.tensor([0.0, 1.0])).misses.shape
+        torch.Size([3, 2])
+    """
+    return Way(*map(torch.stack, zip(*(along(model, x, labels, pairs, shares) for model in models))))

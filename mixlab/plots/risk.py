@@ -23,7 +23,7 @@ def vicinity_pictures(rows: Mapping[str, Sequence[tuple]], classes: Sequence[str
         classes: names of the classes.
     """
     columns = max(len(draws) for draws in rows.values())
-    figure, axes = plt.subplots(len(rows), columns, figsize=(1.6 * columns + 1.2, 1.85 * len(rows)), squeeze=False)
+    figure, axes = plt.subplots(len(rows), columns, figsize=(1.3 * columns + 0.9, 1.6 * len(rows)), squeeze=False)
     for line, (name, draws) in zip(axes, rows.items()):
         for axis, (picture, label) in zip(line, draws):
             axis.imshow(np.asarray(picture).transpose(1, 2, 0).clip(0, 1))
@@ -49,12 +49,13 @@ def vicinities_in_the_plane(x, labels, panels: Mapping[str, tuple]) -> Figure:
         labels: (N,) 0 or 1.
         panels: title -> (draws (M, 2), probability of class 1 (M,)).
     """
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.3 * len(panels), 3.1), sharex=True, sharey=True)
+    figure, axes = plt.subplots(1, len(panels), figsize=(2.7 * len(panels) + 0.6, 2.1), sharex=True, sharey=True)
     for axis, (title, (draws, target)) in zip(np.atleast_1d(axes), panels.items()):
         shown = axis.scatter(*np.asarray(draws).T, c=np.asarray(target), s=5, cmap="cividis", vmin=0, vmax=1, alpha=0.6)
         _points(axis, x, labels)
         axis.set(title=title, xticks=[], yticks=[], aspect="equal")
-    figure.colorbar(shown, ax=axes, label="label of a draw: weight of class 1", shrink=0.8)
+        axis.spines[:].set_visible(False)
+    figure.colorbar(shown, ax=axes, label="label: weight\nof class 1")
     return figure
 
 
@@ -74,7 +75,7 @@ def small_alpha(laws: Mapping[float, tuple], gaps: Mapping[float, float], slope:
         gaps: α -> vicinal minus empirical risk, all of one sign.
         slope: the derivative of that difference at α = 0.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.4))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.4))
     for number, (alpha, (share, probability)) in enumerate(laws.items()):
         left.plot(share, probability, color=f"C{number}", linestyle=STYLES[number % 4], label=f"α = {alpha:g}")
     left.plot([0, 0, 1, 1], [0, 0.5, 0.5, 1], color="black", linewidth=1, label="α → 0")
@@ -89,7 +90,7 @@ def small_alpha(laws: Mapping[float, tuple], gaps: Mapping[float, float], slope:
 
 
 def surfaces(panels: Mapping[str, np.ndarray], extent: tuple[float, float, float, float], x, labels,
-             columns: int = 4) -> Figure:
+             columns: int = 2) -> Figure:
     """Shade the probability of class 1 over the plane, with training points and the line where it is one half.
 
     Args:
@@ -100,13 +101,14 @@ def surfaces(panels: Mapping[str, np.ndarray], extent: tuple[float, float, float
         columns: panels side by side.
     """
     lines = -(-len(panels) // columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(3.1 * columns + 0.7, 3.0 * lines), squeeze=False)
+    figure, axes = plt.subplots(lines, columns, figsize=(3.7 * columns + 0.7, 3.0 * lines), squeeze=False)
     for axis, (title, values) in zip(axes.flat, panels.items()):
         shade = axis.imshow(values, extent=extent, origin="lower", cmap="Blues", vmin=0, vmax=1, aspect="auto")
         axis.contour(values, levels=[0.5], extent=extent, colors="C3", linewidths=1.8)
         _points(axis, x, labels)
         axis.set(title=title, xticks=[], yticks=[], xlim=extent[:2], ylim=extent[2:])
-    figure.colorbar(shade, ax=axes, label="p(y = 1 | x)", shrink=0.8)
+        axis.spines[:].set_visible(True)
+    figure.colorbar(shade, ax=axes, label="p(y = 1 | x)", shrink=0.6)
     return figure
 
 
@@ -117,7 +119,7 @@ def ways(shares, panels: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
         shares: (L,) λ.
         panels: axis label -> method -> (seeds, L).
     """
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.1 * len(panels), 3.3), squeeze=False)
+    figure, axes = plt.subplots(1, len(panels), figsize=(2.9 * len(panels), 3.1), squeeze=False)
     for axis, (quantity, methods) in zip(axes[0], panels.items()):
         for number, (method, values) in enumerate(methods.items()):
             values = np.asarray(values)
@@ -125,7 +127,7 @@ def ways(shares, panels: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
             axis.plot(shares, values.mean(0), color=f"C{number}", linewidth=2.2, linestyle=STYLES[number], label=method)
         axis.set(xlabel=r"λ in $\lambda x_i + (1-\lambda) x_j$", ylabel=quantity)
         axis.set_ylim(bottom=0)
-    axes[0, 0].legend(fontsize=9)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(methods))
     return figure
 
 
@@ -157,7 +159,7 @@ def intrusion_errors(panels: Mapping[str, Mapping[str, Mapping[float, Sequence[f
         panels: title -> method -> α -> errors in percent of the seeds; α = 0 is ERM.
         theory: title -> α -> error in percent of the best prediction.
     """
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels), 3.3), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(panels), figsize=(2.9 * len(panels), 3.2), sharey=True, squeeze=False)
     for axis, (title, methods) in zip(axes[0], panels.items()):
         ticks = sorted({alpha for results in methods.values() for alpha in results})
         for number, (method, results) in enumerate(methods.items()):
@@ -183,7 +185,7 @@ def corruption_curves(panels: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     """
     if not panels:
         return _nothing()
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.7 * len(panels), 3.4), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(panels), figsize=(2.9 * len(panels), 3.5), sharey=True, squeeze=False)
     for axis, (title, methods) in zip(axes[0], panels.items()):
         for number, (method, values) in enumerate(methods.items()):
             values = np.asarray(values)
@@ -192,7 +194,7 @@ def corruption_curves(panels: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
             axis.plot(epochs, values.mean(0), color=f"C{number}", linestyle=STYLES[number % 4], linewidth=2, label=method)
         axis.set(title=title, xlabel="epoch")
     axes[0, 0].set_ylabel("validation error (true labels), %")
-    axes[0, -1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 
@@ -205,7 +207,7 @@ def memorised_labels(panels: Mapping[str, Mapping[str, tuple[Sequence[float], Se
     """
     if not panels:
         return _nothing()
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels) + 1, 2.7), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(panels), figsize=(2.5 * len(panels) + 1.2, 2.8), sharey=True, squeeze=False)
     for axis, (title, methods) in zip(axes[0], panels.items()):
         for row, (kept, replaced) in enumerate(methods.values()):
             axis.plot(kept, [row + 0.12] * len(kept), "o", color="C0", alpha=0.8, markersize=5,
@@ -217,7 +219,7 @@ def memorised_labels(panels: Mapping[str, Mapping[str, tuple[Sequence[float], Se
         axis.set(title=title, xlabel="training error, %", xlim=(-3, 103))
         axis.grid(axis="y", color="0.9")
     axes[0, 0].invert_yaxis()
-    axes[0, -1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 

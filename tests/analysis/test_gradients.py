@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mixlab.analysis.gradients import along, between, draw_pairs, jacobian_norm, misses
+from mixlab.analysis.gradients import along, along_seeds, between, draw_pairs, jacobian_norm, misses
 from mixlab.analysis.small import perceptron
 from mixlab.rng import generator
 
@@ -64,3 +64,12 @@ def test_the_mean_gradient_of_a_probability_cannot_be_less_than_the_climb():
     mean = jacobian_norm(lambda point: model(point).softmax(-1)[..., :1], points).mean()
     p = model(x).softmax(1)[:, 0]
     assert mean >= (p[0] - p[1]).abs() / (x[0] - x[1]).norm() - 1e-3
+
+
+def test_several_networks_are_stacked():
+    models = [perceptron((3, 5, 2), generator(seed)) for seed in range(3)]
+    x, labels = torch.randn(4, 3, generator=generator(0)), torch.tensor([0, 1, 0, 1])
+    arguments = x, labels, torch.tensor([[0, 1], [2, 3]]), torch.tensor([0.0, 0.5])
+    stacked = along_seeds(models, *arguments)
+    for part in stacked._fields:
+        torch.testing.assert_close(getattr(stacked, part)[1], getattr(along(models[1], *arguments), part))
