@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import os
-import re
-import zlib
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,17 +13,20 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mixlab.data import Dataset, Loader, Split
+from mixlab.data import Dataset, Loader
 from mixlab.models import noise
+from mixlab.risk import ManifoldRisk
 from mixlab.rng import generator
 from mixlab.train.checkpoint import Checkpoints
-from mixlab.train.evaluate import Metrics, metrics, predict, totals
+from mixlab.train.fingerprint import fingerprint
 from mixlab.train.logs import LOGS
+from mixlab.train.measure import epoch_row, final
 from mixlab.train.recipe import Recipe
 from mixlab.train.result import Result
-from mixlab.train.state import State, clone
+from mixlab.train.state import State
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
+# Metrics are summed and mixes drawn in float64, which Apple's accelerator does not have.
+DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("32-true", "bf16-mixed")
 
 
@@ -77,10 +76,10 @@ def fit(
         dataset: see `mixlab.data.load`. A validation split is measured after every epoch, the test split at the end.
         recipe: see `Recipe`.
         seed: of everything drawn during training.
-        device: "auto", "cpu", "cuda" or "mps".
+        device: "cpu", "cuda", or "auto" for a GPU of CUDA where there is one, else the CPU.
         precision: "32-true", or "bf16-mixed" for bfloat16 autocast.
         processes: of the device's kind, on this machine.
-        compile: send the network through `torch.compile`.
+        compile: send the network through `torch.compile`; not for a `ManifoldRisk`, whose layers it hides.
         checkpoint: folder of the run: `last.ckpt` and `previous.ckpt`, `curves.csv`. A run found there is continued.
             None keeps nothing.
         every: steps between checkpoints; they are also written at the end of each epoch.
@@ -89,22 +88,38 @@ def fit(
 
     Raises:
         ValueError: for an unknown option, a device that is not there, a data set without training or test images,
-            or a folder that holds the checkpoint of another run.
+            batches that the processes cannot share evenly, a compiled network whose layers are to be mixed, or a
+            folder that holds the checkpoint of another run.
         FloatingPointError: if the loss is not finite; the last checkpoint is from before.
+
+    Example:
+        >>> from mixlab.data import load
+        >>> from mixlab.risk import EmpiricalRisk
+        >>> from mixlab.train import recipes
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        >>> result = fit(model, EmpiricalRisk(), load("digits"), recipes["demo"], device="cpu")
+        >>> result.last["epoch"], result.last["test_error"] < 20
+        (3, True)
     """
     from lightning.fabric import Fabric
 
     _check(dataset, device, precision, processes, every, log)
+    _check_batches(len(dataset.train), recipe.batch_size, processes)
+    if compile and isinstance(risk, ManifoldRisk):
+        raise ValueError("expected compile=False with a ManifoldRisk: a compiled network hides the layers to be mixed")
     config = fingerprint(model, risk, dataset, recipe, seed=seed, precision=precision, processes=processes)
     folder = None if checkpoint is None else Path(checkpoint)
     options = Options(seed, compile, folder, every, log, progress, config)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it announces precision and ranks otherwise
     launched = "LOCAL_RANK" in os.environ
     strategy = "auto" if processes == 1 else "ddp" if launched else "ddp_spawn"
-    fabric = Fabric(accelerator=device, devices=processes, strategy=strategy, precision=precision)
+    accelerator = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    fabric = Fabric(accelerator=accelerator, devices=processes, strategy=strategy, precision=precision)
     if strategy != "ddp_spawn":
         fabric.launch()
         return _train(fabric, model, risk, dataset, recipe, options)
+    if folder is not None:
+        Checkpoints(folder, config).load()  # refused here, where the error is one and not wrapped in that of a process
     # Fabric looks into what it hands to processes and refuses frozen dataclasses; it does not look into a partial.
     outcome = fabric.launch(partial(_spawned, (model, risk, dataset, recipe, options)))
     outcome = torch.load(BytesIO(outcome), map_location="cpu", weights_only=True)
@@ -161,11 +176,11 @@ def _train(fabric, model, risk, dataset, recipe, options) -> Result:
                 if options.every and state.step % options.every == 0 and state.step < len(loader):
                     state.save()
             state.settle()
-            state.end_epoch(_row(fabric, model, dataset, recipe, state, len(loader)))
+            state.end_epoch(epoch_row(fabric, model, dataset, recipe, state, len(loader)))
             if rank == 0 and options.folder is not None:
                 LOGS[options.log](options.folder, state.curves)
             state.save()
-    return state.finish(*_final(fabric, model, dataset, recipe, state))
+    return state.finish(*final(fabric, model, dataset, recipe, state))
 
 
 def _loader(fabric, dataset: Dataset, recipe: Recipe, seed: int) -> Loader:
@@ -178,75 +193,18 @@ def _loader(fabric, dataset: Dataset, recipe: Recipe, seed: int) -> Loader:
     )
 
 
-def _row(fabric, model, dataset: Dataset, recipe: Recipe, state: State, steps: int) -> dict:
-    """What the curves say about the epoch that has just ended."""
-    row = {
-        "epoch": state.epoch + 1,
-        "lr": recipe.learning_rate(state.epoch),
-        "train_loss": math.fsum(state.losses[-steps:]) / steps,
-    }
-    if len(dataset.validation):
-        row |= _measured("validation", _evaluate(fabric, model, dataset, dataset.validation, recipe))
-    if recipe.report == "best":
-        row |= _measured("test", _evaluate(fabric, model, dataset, dataset.test, recipe))
-    return row
-
-
-def _final(fabric, model, dataset: Dataset, recipe: Recipe, state: State) -> tuple[dict, dict | None]:
-    """Last and best epoch, each with its test error; the weights are those of the last epoch afterwards."""
-    last = {name: values[-1] for name, values in state.curves.items()
-            if name == "epoch" or name.startswith("validation")}
-    last |= _measured("test", _evaluate(fabric, model, dataset, dataset.test, recipe))
-    if state.best is None:
-        return last, None
-    if state.best["epoch"] == last["epoch"]:
-        return last, dict(last)
-    weights = clone(model)
-    model.load_state_dict(state.best_weights)
-    best = state.best | _measured("test", _evaluate(fabric, model, dataset, dataset.test, recipe))
-    model.load_state_dict(weights)
-    return last, best
-
-
-def _measured(split: str, values: Metrics) -> dict:
-    return {f"{split}_error": values.error, f"{split}_loss": values.loss}
-
-
-def _evaluate(fabric, model, dataset: Dataset, split: Split, recipe: Recipe) -> Metrics:
-    """Metrics over all processes, each of which takes a share of the rows.
-
-    The network is called without its distributed wrapper, which would have every process make as many calls.
-    """
-    if fabric.world_size > 1:
-        for buffer in model.buffers():  # batch statistics are those of the first process, as in a checkpoint
-            torch.distributed.broadcast(buffer, 0)
-    share = split.subset(torch.arange(fabric.global_rank, len(split), fabric.world_size))
-    with fabric.autocast():
-        logits = predict(model, share, mean=dataset.mean, std=dataset.std, batch_size=recipe.batch_size)
-    return metrics(fabric.all_reduce(totals(logits, share.labels), reduce_op="sum"))
-
-
-def fingerprint(model, risk, dataset: Dataset, recipe: Recipe, **options) -> dict:
-    """What makes two runs the same run, as plain data: a checkpoint is only continued where all of it agrees."""
-    contents = zlib.crc32(dataset.train.labels.numpy(), zlib.crc32(dataset.train.images.contiguous().numpy()))
-    return {
-        "model": f"{type(model).__name__} {zlib.crc32(_text(model).encode()):08x}",
-        "risk": _text(risk),
-        "data": f"{dataset.name}, {len(dataset.train)} training images, {contents:08x}",
-        "recipe": json.dumps(recipe.as_dict()),
-        **options,
-    }
-
-
-def _text(module: nn.Module) -> str:
-    """What a module prints, without the addresses of what it holds."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(module))
-
-
 def _bar(shown: bool, total: int):
     from tqdm import tqdm
 
     return tqdm(total=total, unit="step", disable=None if shown else True, leave=False)
+
+
+def _check_batches(images: int, batch_size: int, processes: int) -> None:
+    """Refuse global batches that the processes cannot share, and epochs without one that they can."""
+    if batch_size % processes:
+        raise ValueError(f"expected a batch size that {processes} processes share evenly, got {batch_size}")
+    if images < batch_size and images % processes:
+        raise ValueError(f"expected {batch_size} training images or more for {processes} processes, got {images}")
 
 
 def _check(dataset, device, precision, processes, every, log) -> None:

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from mixlab.data import Loader, load
-from mixlab.mixers import DCutMix
-from mixlab.risk import EmpiricalRisk, VicinalRisk
+from mixlab.mixers import DCutMix, ManifoldMixup, Mixup
+from mixlab.risk import EmpiricalRisk, ManifoldRisk, VicinalRisk
 from mixlab.rng import generator
 from mixlab.train import Cosine, Recipe, evaluate, fit
 
@@ -192,6 +192,22 @@ def test_unknown_options_are_refused_and_nothing_is_written(digits, tmp_path, op
 def test_an_unknown_device_is_refused(digits):
     with pytest.raises(ValueError, match="'tpu'"):
         fit(network(), EmpiricalRisk(), digits, RECIPE, device="tpu")
+
+
+def test_a_compiled_network_whose_layers_are_to_be_mixed_is_refused(digits):
+    """The compiler does not look at hooks again: whether a layer is mixed would depend on what was drawn before."""
+    with pytest.raises(ValueError, match="expected compile=False with a ManifoldRisk"):
+        train(network(), digits, ManifoldRisk(ManifoldMixup(Mixup(), ("", "1"))), compile=True)
+
+
+@pytest.mark.parametrize(("images", "processes", "message"), [
+    (64, 3, "a batch size that 3 processes share evenly, got 64"),
+    (63, 2, "64 training images or more for 2 processes, got 63"),
+])
+def test_batches_that_processes_cannot_share_are_refused_before_one_starts(digits, images, processes, message):
+    few = replace(digits, train=digits.train.subset(torch.arange(images)))
+    with pytest.raises(ValueError, match=message):
+        train(network(), few, processes=processes)
 
 
 def test_a_missing_test_split_is_refused_before_training(digits):

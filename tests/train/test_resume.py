@@ -139,7 +139,7 @@ def test_another_runs_checkpoint_is_refused_and_left_alone(runs, undisturbed, tm
 
 
 def config_of(runs):
-    from mixlab.train.fit import fingerprint
+    from mixlab.train.fingerprint import fingerprint
 
     return fingerprint(runs.model(), runs.Killing(0), runs.data(), runs.RECIPE, seed=1, precision="32-true",
                        processes=1)
