@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from mixlab.analysis.k_images import spread
 from mixlab.analysis.paired import Difference, paired_difference
 
-__all__ = ["against", "areas", "detection_table", "verdict"]
+__all__ = ["against", "areas", "detection_table", "points", "verdict"]
 
 SINGLE_PASS = "single pass"
 #: network -> method -> seed -> number
@@ -26,6 +26,12 @@ def areas(frame, measure: str = "auroc") -> dict[str, dict[str, dict[int, float]
         for method, number in row[measure].items():
             found.setdefault(row["row"], {}).setdefault(method, {})[row["seed"]] = number
     return found
+
+
+def points(found: Areas) -> dict[str, dict[str, list[float]]]:
+    """The same for a figure: network -> method -> numbers of the seeds."""
+    return {network: {method: list(seeds.values()) for method, seeds in methods.items()}
+            for network, methods in found.items()}
 
 
 def against(found: Areas, reference: str = SINGLE_PASS) -> dict[str, dict[str, Difference]]:

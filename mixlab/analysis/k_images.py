@@ -7,7 +7,9 @@ from statistics import mean, stdev
 
 from mixlab.analysis.paired import MINIMUM_SEEDS, Difference, paired_difference
 
-__all__ = ["against_two", "errors_by_k", "family", "seed_table", "spread", "table_by_k", "verdict"]
+__all__ = [
+    "against_two", "errors_by_k", "family", "middle", "panels", "seed_table", "spread", "table_by_k", "unmixed", "verdict"
+]
 
 COMPOSITIONS = {"dcutmix": "nested", "pasted-cutmix": "pasted"}
 
@@ -113,13 +115,39 @@ def table_by_k(errors: Mapping[str, Mapping[int, Mapping[int, float]]]):
     return pandas.DataFrame(columns).sort_index().rename_axis("K").fillna("")
 
 
+def panels(errors: Mapping[str, Mapping[int, Mapping[int, float]]]) -> dict[str, dict[str, dict[int, list[float]]]]:
+    """Errors for a figure: panel -> series -> K -> results, one panel for each way to compose K images.
+
+    Example:
+        >>> panels({"pasted, α = 1": {2: {0: 9.0}}, "Input Mixup, α = 1": {2: {0: 8.0}}})["blends"]
+        {'Input Mixup': {2: [8.0]}}
+    """
+    found: dict[str, dict[str, dict[int, list[float]]]] = {"nested boxes": {}, "pasted boxes": {}, "blends": {}}
+    for name, by_k in errors.items():
+        composition, concentration = name.split(", ")
+        blended = composition.endswith("Mixup")
+        panel, series = ("blends", composition) if blended else (f"{composition} boxes", concentration)
+        found[panel][series] = {k: list(seeds.values()) for k, seeds in by_k.items()}
+    return found
+
+
+def unmixed(frame) -> list[float]:
+    """Test errors of the runs without mixing, one per seed."""
+    return [row["test_error"] for _, row in frame.iterrows() if family(row["risk"]) is None]
+
+
+def middle(values: Sequence[float]) -> float:
+    """Mean of the results, NaN where there is none."""
+    return mean(values) if values else float("nan")
+
+
 def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Mean, standard deviation (ddof 1) and number of results in one string.
+    """Mean, standard deviation (ddof 1) and number of results in one string; a dash where there is none.
 
     Example:
         >>> spread([1.0, 2.0, 3.0]), spread([4.0])
         ('2.00 ± 1.00 (3)', '4.00 (1)')
     """
-    if len(values) == 1:
-        return f"{values[0]:.{digits}f} (1)"
+    if len(values) < 2:
+        return f"{values[0]:.{digits}f} (1)" if values else "–"
     return f"{mean(values):.{digits}f} ± {stdev(values):.{digits}f} ({len(values)})"

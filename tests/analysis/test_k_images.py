@@ -3,7 +3,18 @@
 import pandas
 import pytest
 
-from mixlab.analysis.k_images import against_two, errors_by_k, family, seed_table, table_by_k, verdict
+from mixlab.analysis.k_images import (
+    against_two,
+    errors_by_k,
+    family,
+    middle,
+    panels,
+    seed_table,
+    spread,
+    table_by_k,
+    unmixed,
+    verdict,
+)
 from mixlab.reproduce import get
 
 
@@ -72,3 +83,13 @@ def test_table_by_k_shows_what_is_there():
     assert table.loc[2].tolist() == ["2.00 ± 1.41 (2)", "2.00 (1)"]
     assert table.loc[5].tolist() == ["4.00 (1)", ""]
     assert table_by_k({}).empty
+
+
+def test_figures_get_every_seed():
+    frame = records({2: 0.0, 3: -0.5}, 2)
+    assert panels(errors_by_k(frame)) == {
+        "nested boxes": {"α = 1": {2: [9.0, pytest.approx(10.02)], 3: [8.5, pytest.approx(9.53)]}},
+        "pasted boxes": {}, "blends": {},
+    }
+    assert unmixed(frame) == [10.0, 11.0] and middle(unmixed(frame)) == 10.5
+    assert unmixed(pandas.DataFrame()) == [] and spread([]) == "–" and middle([]) != middle([])
