@@ -42,7 +42,7 @@ def _device() -> str:
 
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    return "cpu"
 
 
 def _data() -> list[tuple[str, str]]:

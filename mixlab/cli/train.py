@@ -34,7 +34,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder for checkpoints, curves and the record.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     every: Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str | None, typer.Option(help="32-true or bf16-mixed.")] = None,
     compile: Annotated[bool | None, typer.Option(help="Compile the network.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch.")] = 1,
@@ -53,16 +53,25 @@ def train(
     limits = known_budget(budget)
     run = Run(
         name=f"{mixer}-s{seed}", row=mixer, data=data, model=model, risk=_risk(mixer, k, alpha, probability, manifold),
-        recipe=recipe or limits.recipe, seed=seed, epochs=epochs, limit=limit or limits.limit,
+        recipe=recipe or limits.recipe, seed=seed, epochs=epochs, limit=limit or _limit(data, limits.limit),
         width=width or (limits.width if model.startswith("preact") else None),
         options={} if dropout is None else {"dropout": dropout}, device=device,
-        precision=precision or limits.precision, compile=limits.compile if compile is None else compile,
+        precision=precision or limits.precision,
+        # A compiled network does not let its layers be mixed.
+        compile=limits.compile and not manifold if compile is None else compile,
     )
     _, _, result = carry_out(run, out, processes=processes, every=every, log=log, progress=True)
     if out is not None:
         record = result.record(experiment="train", row=run.row, budget=budget, seed=seed, config=run.as_dict())
         write_record(out / "record.json", record)
     _show(run, result)
+
+
+def _limit(data: str, limit: int | None) -> int | None:
+    """The budget's number of training images, if the set has more; a small set is used whole."""
+    from mixlab.data.registry import find
+
+    return None if limit is None or find(data).rows[0] <= limit else limit
 
 
 def _risk(mixer: str, k: int | None, alpha: float | None, probability: float | None, manifold: bool) -> dict:

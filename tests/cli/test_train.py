@@ -60,6 +60,7 @@ def test_manifold_and_probability_compose(mixlab, tmp_path):
     (["--recipe", "nothing"], "nothing"), (["--budget", "nothing"], "nothing"),
     (["--precision", "fp8"], "fp8"), (["--device", "tpu"], "tpu"), (["--log", "wandb"], "wandb"),
     (["--limit", 10**6], "1000000"), (["--dropout", 1.5], "1.5"), (["--k", 3], "mixer"), (["--manifold"], "mixer"),
+    (["--mixer", "mixup", "--manifold", "--compile"], "compile"), (["--processes", 3], "share evenly"),
 ])
 def test_what_cannot_be_done_is_one_line_and_changes_nothing(mixlab, tmp_path, change, message):
     status, printed, error = mixlab(*SMALL, "--out", tmp_path / "run", *change)
@@ -89,3 +90,27 @@ def test_a_short_run_on_real_data(mixlab, tmp_path, data):
                                     "--limit", 256, "--out", tmp_path)
     assert status == 0, error
     assert read_record(tmp_path / "record.json")["what"]["config"]["data"] == data
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [
+    ([], {"limit": None, "compile": False}), (["--limit", 64], {"limit": 64}),
+    (["--budget", "gpu"], {"compile": True}),
+    (["--budget", "gpu", "--mixer", "mixup", "--manifold"], {"compile": False}),
+])
+def test_a_budget_asks_for_no_more_than_there_is(mixlab, monkeypatch, arguments, expected):
+    """A budget of 10,000 images takes all of a set of 1,797, and compiles no network whose layers are mixed."""
+    asked = []
+
+    def stop(run, *rest, **options):
+        asked.append(run)
+        raise ValueError("stopped here")
+
+    monkeypatch.setattr("mixlab.reproduce.execute.train", stop)
+    assert mixlab("train", "--data", "digits", "--model", "preact-resnet18", *arguments)[0] == 2
+    assert {name: getattr(asked[0], name) for name in expected} == expected
+
+
+def test_a_budget_limits_a_large_set():
+    from mixlab.cli.train import _limit
+
+    assert (_limit("fashion-mnist", 10_000), _limit("fashion-mnist", None)) == (10_000, None)
