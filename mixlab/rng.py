@@ -16,7 +16,8 @@ def generator(*entropy: int | str, device: torch.device | str = "cpu") -> torch.
 
     Args:
         *entropy: integers and strings that name the stream, such as ``(seed, "mix", rank, step)``. Equal tuples
-            give equal streams, different tuples unrelated ones, on every machine and in every process.
+            give equal streams, different tuples unrelated ones, on every machine and in every process. (A CPU's
+            generator starts from 32 bits: of n tuples, about n² / 2^33 pairs share a stream by chance.)
         device: where the generator draws. CPU and CUDA draw different numbers from one seed.
 
     Raises:

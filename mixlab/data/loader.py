@@ -41,8 +41,7 @@ class Loader:
 
     Raises:
         ValueError: for an unknown augmentation, a batch size below 1, a rank outside the world, or global
-        batches
-            that ``world`` does not divide (the mean over ranks would not be the mean over the batch).
+            batches that ``world`` does not divide (the mean over ranks would not be the mean over the batch).
 
     Example:
         >>> split = Split(torch.zeros(10, 1, 8, 8, dtype=torch.uint8), torch.arange(10))

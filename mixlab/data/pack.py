@@ -82,8 +82,9 @@ def write_packed(
 
     Raises:
         FileExistsError: where ``folder`` is there already.
-        ValueError: for pictures with neither 1 nor 3 channels, parts of different shape, or part_bytes below
-        1. OSError: where writing fails; nothing stays behind.
+        ValueError: for pictures with neither 1 nor 3 channels, parts of different shape, or a part_bytes
+            below 1.
+        OSError: where writing fails; nothing stays behind.
     """
     if folder.exists():
         raise FileExistsError(f"expected a new folder to pack into, received {folder}, which is there")

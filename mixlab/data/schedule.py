@@ -25,8 +25,7 @@ class Schedule:
 
     Raises:
         ValueError: for a batch size below 1, a rank outside the world, or batches that ``world`` does not
-        divide (the
-            mean over ranks would not be the mean over the batch).
+            divide (the mean over ranks would not be the mean over the batch).
 
     Example:
         >>> schedule = Schedule(10, 4, shuffle=False, rank=1, world=2)
