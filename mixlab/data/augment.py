@@ -62,12 +62,14 @@ def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
         std: standard deviation of every channel, in the same units.
 
     Raises:
-        ValueError: where the number of channels differs or a standard deviation is not positive.
+        ValueError: for another dtype, another number of channels, or a standard deviation that is not positive.
 
     Example:
         >>> normalise(torch.full((1, 1, 1, 1), 255, dtype=torch.uint8), (0.5,), (0.25,)).item()
         2.0
     """
+    if images.dtype != torch.uint8:
+        raise ValueError(f"expected uint8 pictures in 0..255, received {images.dtype}")
     if len(mean) != images.shape[1] or len(std) != images.shape[1]:
         raise ValueError(
             f"expected mean and std of {images.shape[1]} channels, received {len(mean)} and {len(std)}"

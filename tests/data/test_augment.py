@@ -68,6 +68,15 @@ def test_normalise_is_the_closed_form(value, mean, std):
     assert second == pytest.approx(value / 255, abs=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.bool], ids=str)
+def test_normalise_takes_bytes_alone(dtype):
+    """Pictures that are float32 already would be written to, and normalised a second time."""
+    images = torch.ones(2, 3, 4, 4, dtype=dtype)
+    with pytest.raises(ValueError, match=f"expected uint8 pictures in 0..255, received {dtype}"):
+        normalise(images, (0.5,) * 3, (0.5,) * 3)
+    assert bool((images == 1).all())
+
+
 def test_normalise_refuses_wrong_constants():
     image = torch.zeros(1, 3, 2, 2, dtype=torch.uint8)
     with pytest.raises(ValueError, match="of 3 channels, received 1 and 3"):
