@@ -35,7 +35,7 @@ def predict(model: nn.Module, split, *, mean, std, batch_size: int = 500) -> Ten
         batch_size: images at a time; memory, not the answer, depends on it.
 
     Returns:
-        (N, classes) float32 on the model's device. The model's mode is what it was before.
+        (N, classes) float32 on the model's device. The modes of the model's parts are what they were before.
 
     Example:
         >>> from types import SimpleNamespace
@@ -44,13 +44,14 @@ def predict(model: nn.Module, split, *, mean, std, batch_size: int = 500) -> Ten
         tensor([2., 2., 2., 2.])
     """
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    training = model.training
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         with torch.no_grad():
             logits = [model(_input(images.to(device), mean, std)).float() for images in split.images.split(batch_size)]
     finally:
-        model.train(training)
+        for module, mode in modes.items():
+            module.training = mode
     return torch.cat(logits)
 
 

@@ -51,6 +51,9 @@ def test_the_model_is_left_as_it_was(model, split):
         model.train(training)
         predict(model, split, mean=MEAN, std=STD)
         assert model.training == training
+    model.train()[1].eval()  # frozen batch statistics stay frozen
+    predict(model, split, mean=MEAN, std=STD)
+    assert [part.training for part in model] == [True, False, True, True, True]
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
