@@ -87,9 +87,6 @@ class Mixer:
     def __getstate__(self) -> dict:
         return {name: value for name, value in self.__dict__.items() if name != "_state"}
 
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state)
-
 
 _PARTNERS = {"distinct": priors.partners, "permutation": priors.permutations}
 

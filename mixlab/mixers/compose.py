@@ -1,4 +1,7 @@
-"""Mixers made of mixers: sometimes, for some rows, or one of several."""
+"""Mixers made of mixers: sometimes, for some rows, or one of several.
+
+``num_classes`` and ``seed`` are read from the outermost mixer: ``Sometimes(CutMix(), 0.5, num_classes=10)``.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 r"""Controls: mixers that differ from a method in one thing, so that an experiment can say what that thing does.
 
 **Method card.** None of these is a method to use. Each is Mixup or CutMix with one part exchanged, and draws the same
-numbers in the same order as its model: from one generator, partners, shares and boxes are equal.
+numbers in the same order as its model: from one generator, partners, shares and boxes are equal (TiltedMixup, whose
+law is another one, shares the partners alone).
 
 - *Image or label?* ``DominantMixup`` mixes both, ``InputMixup`` the image alone, ``LabelMixup`` the label alone.
 - *Which law?* ``TiltedMixup`` keeps one hard label and draws λ from Beta(α + 1, α); its expected loss is Mixup's.

@@ -45,7 +45,7 @@ class DMixup(KMixer):
         alpha: concentration of every component, >= 0; 0 is ERM. The paper uses 1 or 1 / K.
 
     Raises:
-        ValueError: for a k that is no integer >= 1, or an alpha that is negative or not finite.
+        ValueError: for a k that is no integer in 1..254, or an alpha that is negative or not finite.
 
     Source: K-image paper, eqs 2 and 3.
 
