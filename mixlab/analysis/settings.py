@@ -38,7 +38,7 @@ class Comparison:
 
     def __str__(self) -> str:
         lines = sentences(self.differences, self.reference)
-        return "\n".join([f"{self.missing or 'no'} runs are missing from the record", *lines])
+        return "\n".join([f"runs without a record yet: {self.missing}", *lines])
 
     def steps(self) -> str:
         """Each setting against the one before it, in one line a step."""

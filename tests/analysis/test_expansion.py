@@ -14,6 +14,7 @@ from mixlab.analysis.expansion import (
     folded,
     folded_nodes,
     isolate,
+    path_errors,
     path_risk,
     perturbations,
     shrunk,
@@ -152,3 +153,11 @@ def test_the_jacobian_term_is_never_negative(seed, alpha):
     inputs = torch.randn(N, D, dtype=torch.float64, generator=g)
     targets = torch.eye(C, dtype=torch.float64)[torch.randint(C, (N,), generator=g)]
     assert expand(lambda x: (x @ weight).sin(), inputs, targets, alpha).jacobian >= 0
+
+
+def test_the_errors_along_the_path_are_those_of_its_ends(problem):
+    network, inputs, targets = problem
+    terms = expand(network, inputs, targets, 1.0)
+    start, end = path_errors(network, inputs, targets, 1.0, [0.0, 1.0])
+    assert start < 1e-12
+    assert math.isclose(end, abs(path_risk(network, inputs, targets, 1.0, 1.0) - terms.total))

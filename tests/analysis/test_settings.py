@@ -72,14 +72,14 @@ def test_a_comparison_counts_what_is_missing_and_walks_the_steps():
     frame = pandas.DataFrame([record(row, seed, error) for seed in range(3) for row, error in (("a", 9.0), ("b", 7.0 + seed / 99))])
     frame.attrs["missing"] = ["x"]
     found = compare(frame, "a")
-    assert str(found).splitlines()[0] == "1 runs are missing from the record"
+    assert str(found).splitlines()[0] == "runs without a record yet: 1"
     assert found.steps() == "b minus a: -1.99 [-2.01, -1.96], 3 seeds"
     assert math.isclose(found.intervals["b"][0], -2 + 1 / 99)
     assert found.pair("b") == (found.values["a"], found.values["b"]) and found.pair("z")[1] == {}
 
 
 def test_a_comparison_of_nothing_says_so():
-    assert str(compare(pandas.DataFrame(), "a")) == "no runs are missing from the record"
+    assert str(compare(pandas.DataFrame(), "a")) == "runs without a record yet: 0"
     assert compare(pandas.DataFrame(), "a").steps() == ""
 
 
