@@ -8,7 +8,7 @@ from statistics import mean, stdev
 from mixlab.analysis.paired import MINIMUM_SEEDS, Difference, paired_difference
 
 __all__ = [
-    "against_two", "errors_by_k", "family", "middle", "panels", "seed_table", "spread", "table_by_k", "unmixed", "verdict"
+    "against_two", "errors_by_k", "family", "middle", "panels", "spread", "table_by_k", "unmixed", "verdict"
 ]
 
 COMPOSITIONS = {"dcutmix": "nested", "pasted-cutmix": "pasted"}
@@ -30,24 +30,6 @@ def family(risk: Mapping) -> tuple[str, int] | None:
     concentration = "1/K" if abs(alpha * k - 1) < 1e-9 else f"{alpha:g}"
     linear = "Manifold Mixup" if risk["name"] == "manifold" else "Input Mixup"
     return f"{COMPOSITIONS.get(mixer['name'], linear)}, α = {concentration}", k
-
-
-def seed_table(frame, value: str = "test_error"):
-    """Seeds, mean and standard deviation of every row of an experiment, in the order of its runs.
-
-    Args:
-        frame: records, see `mixlab.reproduce.load`; it may be empty.
-        value: which column.
-
-    Returns:
-        A pandas DataFrame indexed by row, with `seeds`, `mean` and `std` (ddof 1, NaN for one seed).
-    """
-    import pandas
-
-    if frame.empty:
-        return pandas.DataFrame(columns=["seeds", "mean", "std"])
-    groups = frame.groupby("row", sort=False)[value]
-    return pandas.DataFrame({"seeds": groups.size(), "mean": groups.mean(), "std": groups.std(ddof=1)})
 
 
 def errors_by_k(frame) -> dict[str, dict[int, dict[int, float]]]:

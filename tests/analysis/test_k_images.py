@@ -9,7 +9,6 @@ from mixlab.analysis.k_images import (
     family,
     middle,
     panels,
-    seed_table,
     spread,
     table_by_k,
     unmixed,
@@ -57,14 +56,8 @@ def test_verdict_needs_five_seeds():
 
 def test_no_records_no_verdict():
     empty = pandas.DataFrame()
-    assert errors_by_k(empty) == {} and seed_table(empty).empty
+    assert errors_by_k(empty) == {}
     assert verdict({}) == "No comparison with K = 2 is on record: nothing can be said."
-
-
-def test_seed_table():
-    table = seed_table(records({2: 0.0}, 3))
-    assert table.loc["ERM"].tolist() == pytest.approx([3, 11.0, 1.0])
-    assert list(table.index) == ["ERM", "DCutMix K=2"]
 
 
 def test_the_grid_of_the_chapter_has_a_k_2_for_every_family():
