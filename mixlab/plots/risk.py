@@ -173,7 +173,8 @@ def intrusion_errors(panels: Mapping[str, Mapping[str, Mapping[float, Sequence[f
         axis.set(title=title, xlabel="α (0: ERM)")
         axis.set_xticks(range(len(ticks)), [f"{alpha:g}" for alpha in ticks])
     axes[0, 0].set_ylabel("test error, %")
-    axes[0, min(1, len(panels) - 1)].legend(fontsize=8, loc="upper left")
+    shown = axes[0, 0].get_legend_handles_labels()
+    axes[0, min(1, len(panels) - 1)].legend(*shown, fontsize=8, loc="upper left")
     return figure
 
 
