@@ -35,7 +35,8 @@ class Mix:
         shares: ``(B, K)`` float32, the mean of each mask: the part of the picture that is the slot's.
 
     Raises:
-        ValueError: where shapes or dtypes do not fit together.
+        ValueError: where shapes or dtypes do not fit together, or a source is no row of the batch (checked on the
+            CPU).
 
     Example:
         >>> images = torch.tensor([[[[0.0, 0.0]]], [[[1.0, 1.0]]]])
@@ -56,9 +57,11 @@ class Mix:
 
     def __post_init__(self):
         if self.sources.ndim != 2 or self.sources.dtype != torch.int64:
-            raise ValueError(
-                f"expected sources of shape (B, K) and dtype int64, received {tuple(self.sources.shape)} {self.sources.dtype}"
-            )
+            received = f"{tuple(self.sources.shape)} {self.sources.dtype}"
+            raise ValueError(f"expected sources of shape (B, K) and dtype int64, received {received}")
+        on_cpu = self.sources.device.type == "cpu"  # elsewhere the check would wait for the device at every step
+        if on_cpu and self.sources.numel() and not 0 <= int(self.sources.min()) <= int(self.sources.max()) < len(self):
+            raise ValueError(f"expected sources in 0..{len(self) - 1}, the rows of the batch, received others")
         shares = self.form.shares(self.k)
         weights = shares if self.weights is None else self.weights
         for name, value in (("shares", shares), ("weights", weights)):
@@ -126,7 +129,7 @@ class Mix:
 
         Raises:
             ValueError: for another number of rows, another size, integer images where pixels are blended, images on
-                another device, or a fill that does not broadcast to them.
+                another device, or a fill that does not broadcast to them or that their dtype cannot hold.
         """
         if images.ndim < 2 or len(images) != len(self):
             raise ValueError(f"expected a batch of shape ({len(self)}, ...), received {tuple(images.shape)}")
@@ -142,6 +145,8 @@ class Mix:
         # In the images' own precision: a number would become float32 first, also for float64 images.
         dtype = images.dtype if images.is_floating_point() else None
         fill = torch.as_tensor(self.fill if fill is None else fill, dtype=dtype, device=images.device)
+        if dtype is None and not torch.equal(fill.to(images.dtype).to(fill.dtype), fill):
+            raise ValueError(f"expected a fill that {images.dtype} can hold, received {fill.tolist()}")
         if fill.ndim > images.ndim or any(a not in (1, b) for a, b in zip(fill.shape[::-1], images.shape[::-1])):
             raise ValueError(
                 f"expected a fill that broadcasts to images of shape {tuple(images.shape)}, received shape "

@@ -34,8 +34,10 @@ CHECKSUMS = {
 
 
 def files(root: Path, folder: str) -> list[Path]:
-    """List the four plain files of ``folder`` below ``root``, whether they are there or not."""
-    return [root / folder / "raw" / name for name in CHECKSUMS[folder]]
+    """List the four files of ``folder`` below ``root``, there or not; gzipped where only that is there."""
+    plain = [root / folder / "raw" / name for name in CHECKSUMS[folder]]
+    packed = [path.with_name(path.name + ".gz") for path in plain]
+    return [path if path.is_file() or not other.is_file() else other for path, other in zip(plain, packed)]
 
 
 def _part(root: Path, folder: str, part: str) -> Split:

@@ -61,7 +61,7 @@ def state(source: Source, root: Path) -> str | None:
         return None
     if source.download is None:
         return "built in"
-    if all(path.is_file() or path.with_name(path.name + ".gz").is_file() for path in source.files(root)):
+    if all(path.is_file() for path in source.files(root)):
         return "files"
     return "packed" if is_packed(root / source.name) else None
 

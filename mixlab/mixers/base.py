@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
@@ -80,7 +81,8 @@ class Mixer:
         if state is None or state[0] != origin:
             parallel = torch.distributed.is_available() and torch.distributed.is_initialized()
             rank = torch.distributed.get_rank() if parallel else 0
-            own = rng.generator(self.seed, rank, "main" if origin is None else origin)
+            # What the mixer is enters too: two mixers in one pipeline must not draw the same numbers.
+            own = rng.generator(repr(self), self.seed, rank, "main" if origin is None else origin)
             state = self.__dict__["_state"] = (origin, own)
         return state[1]
 
@@ -146,13 +148,13 @@ class KMixer(PartnerMixer):
 
 def check_alpha(alpha: float) -> None:
     """Raise ValueError unless ``alpha`` is a finite number >= 0."""
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not math.isfinite(alpha) or alpha < 0:
+    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not math.isfinite(alpha) or alpha < 0:
         raise ValueError(f"expected a finite concentration alpha >= 0, received {alpha!r}")
 
 
 def check_k(k: int) -> None:
     """Raise ValueError unless ``k`` is an integer number of sources that an owner map can hold."""
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= 254:
+    if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= k <= 254:
         raise ValueError(f"expected an integer number of sources k in 1..254, received {k!r}")
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 from mixlab.reproduce.plan import Experiment, Run, get
@@ -61,7 +62,7 @@ def run(
         The runs that failed, each with its error in one line.
 
     Raises:
-        ValueError: if the name is unknown or `jobs` below 1.
+        ValueError: if the name is unknown, `jobs` below 1, or another command is doing the same runs.
     """
     from tqdm import tqdm
 
@@ -70,17 +71,31 @@ def run(
     experiment = get(experiment, budget) if isinstance(experiment, str) else experiment
     root = results_root() if root is None else Path(root)
     work = work_root() if work is None else Path(work)
-    todo = missing(experiment, root)
-    pool = _Pool(jobs)
     failures = {}
-    with tqdm(total=len(experiment.runs), initial=len(experiment.runs) - len(todo), unit="run",
-              disable=None if progress else True) as bar:
-        for name, error in pool.map((each, _job(experiment, each, root, work)) for each in todo):
-            bar.update()
-            bar.set_postfix_str(name)
-            if error:
-                failures[name] = error
+    with _alone(work / experiment.folder):
+        todo = missing(experiment, root)
+        with tqdm(total=len(experiment.runs), initial=len(experiment.runs) - len(todo), unit="run",
+                  disable=None if progress else True) as bar:
+            for name, error in _Pool(jobs).map((each, _job(experiment, each, root, work)) for each in todo):
+                bar.update()
+                bar.set_postfix_str(name)
+                if error:
+                    failures[name] = error
     return failures
+
+
+@contextmanager
+def _alone(folder: Path):
+    """Hold an experiment's checkpoints against a second command; the lock ends with this process, however it ends."""
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"another command is doing the runs in {folder}: wait for it, or stop it") from None
+        yield
 
 
 def _job(experiment: Experiment, each: Run, root: Path, work: Path) -> dict:

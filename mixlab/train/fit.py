@@ -89,7 +89,7 @@ def fit(
     Raises:
         ValueError: for an unknown option, a device that is not there, a data set without training or test images,
             batches that the processes cannot share evenly, a compiled network whose layers are to be mixed, or a
-            folder that holds the checkpoint of another run.
+            folder that cannot be written or holds the checkpoint of another run.
         FloatingPointError: if the loss is not finite; the last checkpoint is from before.
 
     Example:
@@ -109,6 +109,8 @@ def fit(
         raise ValueError("expected compile=False with a ManifoldRisk: a compiled network hides the layers to be mixed")
     config = fingerprint(model, risk, dataset, recipe, seed=seed, precision=precision, processes=processes)
     folder = None if checkpoint is None else Path(checkpoint)
+    if folder is not None:
+        _check_folder(folder)
     options = Options(seed, compile, folder, every, log, progress, config)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it announces precision and ranks otherwise
     launched = "LOCAL_RANK" in os.environ
@@ -218,3 +220,10 @@ def _check(dataset, device, precision, processes, every, log) -> None:
         raise ValueError(f"expected processes and every of at least 1, got {processes} and {every}")
     if not len(dataset.train) or not len(dataset.test):
         raise ValueError(f"expected training and test images, got {len(dataset.train)} and {len(dataset.test)}")
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder for checkpoints that cannot be made or written, before an epoch is spent."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"expected a folder that can be written for checkpoints, got {folder}: {there} is none")

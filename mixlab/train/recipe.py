@@ -18,7 +18,7 @@ class MultiStep:
         [1.0, 1.0, 0.1, 0.01]
     """
 
-    milestones: tuple[int, ...]
+    milestones: tuple[float, ...]
     gamma: float = 0.1
 
     def factor(self, position: float, epochs: int) -> float:
@@ -26,8 +26,8 @@ class MultiStep:
         return self.gamma ** sum(position >= milestone for milestone in self.milestones)
 
     def stretched(self, ratio: float) -> MultiStep:
-        """The same shape over a run that is `ratio` times as long."""
-        return replace(self, milestones=tuple(round(milestone * ratio) for milestone in self.milestones))
+        """The same shape over a run that is `ratio` times as long; milestones may fall within an epoch."""
+        return replace(self, milestones=tuple(milestone * ratio for milestone in self.milestones))
 
 
 @dataclass(frozen=True)

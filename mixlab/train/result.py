@@ -143,15 +143,22 @@ def _expect_keys(what: str, value: object, names: Mapping) -> None:
 
 
 def _commit() -> str | None:
-    """Revision of the checkout that mixlab is imported from; None where it is installed without one."""
+    """Revision of the checkout that mixlab is imported from, with ``+`` where the package differs from it.
+
+    None where mixlab is installed without a checkout.
+    """
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True).stdout.strip()
+
     try:
-        run = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True)
+        revision, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--", "mixlab")
     except OSError:
         return None
-    return run.stdout.strip() or None
+    return revision + "+" * bool(changes) or None
 
 
 def _version(name: str) -> str | None:

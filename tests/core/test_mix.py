@@ -500,3 +500,18 @@ def test_choosing_rows_needs_one_answer_for_each():
 
 def test_the_printed_form_tells_what_it_is():
     assert repr(_mix("nested")) == "Mix(B=3, K=3, NestedBoxes, cpu)"
+
+
+@pytest.mark.parametrize("row", [-1, 3])
+def test_a_source_outside_the_batch_is_an_error(row):
+    sources = torch.tensor([[0, 1], [1, row], [2, 0]])
+    with pytest.raises(ValueError, match=r"sources in 0\.\.2"):
+        Mix(sources, Constant(torch.full((3, 2), 0.5)))
+
+
+@pytest.mark.parametrize("fill", [-1, 0.5, 300])
+def test_a_fill_that_integer_images_cannot_hold_is_an_error(fill):
+    mix = Mix(torch.arange(2)[:, None], Owners(torch.ones(2, 3, 4, dtype=torch.uint8)))
+    with pytest.raises(ValueError, match="uint8 can hold"):
+        mix.apply(torch.zeros(2, 1, 3, 4, dtype=torch.uint8), fill=fill)
+    assert bool((mix.apply(torch.zeros(2, 1, 3, 4, dtype=torch.uint8), fill=255) == 255).all())

@@ -185,3 +185,16 @@ def test_torchvisions_own_image_type_is_mixed():
         large = torch.rand(6, 3, *size, generator=seeded())
         mixed = CutMix(num_classes=3)(tv_tensors.Image(large), labels)[0]
         assert torch.equal(torch.as_tensor(mixed), CutMix(num_classes=3)(large, labels)[0])
+
+
+def test_two_mixers_of_one_pipeline_draw_unrelated_numbers():
+    images = torch.zeros(64, 1, 32, 32)
+    first, second = CutMix(1.0).draw(images), CutMix(0.9).draw(images)
+    assert not torch.equal(first.sources, second.sources)
+
+
+def test_numbers_of_numpy_are_numbers():
+    import numpy
+
+    mixer = DCutMix(numpy.int64(3), numpy.float32(0.5))
+    assert mixer.draw(torch.zeros(4, 1, 8, 8)).k == 3

@@ -1,5 +1,6 @@
 """The runner does what is missing, survives what goes wrong, and is never confused by what it finds."""
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -135,3 +136,13 @@ def quiet(path):
     before = path.stat().st_mtime_ns
     time.sleep(0.5)
     return path.stat().st_mtime_ns == before
+
+
+def test_a_second_command_for_the_same_runs_is_refused(tmp_path):
+    experiment = Experiment("nothing", ())
+    (tmp_path / "nothing").mkdir()
+    with (tmp_path / "nothing" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match="another command"):
+            run(experiment, tmp_path / "records", work=tmp_path)
+    assert run(experiment, tmp_path / "records", work=tmp_path) == {}

@@ -12,7 +12,7 @@ from mixlab.data import Loader, load
 from mixlab.mixers import DCutMix, ManifoldMixup, Mixup
 from mixlab.risk import EmpiricalRisk, ManifoldRisk, VicinalRisk
 from mixlab.rng import generator
-from mixlab.train import Cosine, Recipe, evaluate, fit
+from mixlab.train import Cosine, Recipe, evaluate, fit, recipes
 
 RECIPE = Recipe("test", epochs=3, batch_size=64, lr=0.1, schedule=Cosine(), momentum=0.9, nesterov=True,
                 weight_decay=1e-3, augment="crop", report="last", source="these tests")
@@ -220,3 +220,12 @@ def test_a_missing_test_split_is_refused_before_training(digits):
 def test_a_gpu_run_is_close_to_the_same_run_on_the_cpu(digits):
     on_cpu, on_gpu = (fit(network(), EmpiricalRisk(), digits, RECIPE, device=device) for device in ("cpu", "cuda"))
     assert on_gpu.losses[:5] == pytest.approx(on_cpu.losses[:5], rel=1e-3)
+
+
+def test_a_place_for_checkpoints_that_is_a_file_is_refused_before_training(tmp_path):
+    occupied = tmp_path / "file"
+    occupied.write_text("kept")
+    with pytest.raises(ValueError, match="can be written"):
+        fit(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), EmpiricalRisk(), load("digits"), recipes["demo"],
+            device="cpu", checkpoint=occupied / "run")
+    assert occupied.read_text() == "kept" and [path.name for path in tmp_path.iterdir()] == ["file"]

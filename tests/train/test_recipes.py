@@ -51,7 +51,7 @@ def test_warmup_rises_linearly_to_the_cosine():
 
 def test_a_stretched_recipe_keeps_its_shape():
     short = recipes["dcutmix-cifar"].over(30)
-    assert (short.epochs, short.schedule.milestones) == (30, (22, 27))
+    assert (short.epochs, short.schedule.milestones) == (30, (22.5, 27))
     assert recipes["small"].over(5).learning_rate(2.5) == pytest.approx(recipes["small"].learning_rate(5))
 
 
