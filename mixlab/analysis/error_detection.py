@@ -10,6 +10,9 @@ from mixlab.analysis.paired import Difference, paired_difference
 __all__ = ["against", "areas", "detection_table", "points", "verdict"]
 
 SINGLE_PASS = "single pass"
+COLUMNS = [
+    "network", "score", "AUROC, entropy", "AUROC, 1 - max p", "minus single pass", "ordering", "error of the mean, %",
+]
 #: network -> method -> seed -> number
 Areas = Mapping[str, Mapping[str, Mapping[int, float]]]
 
@@ -54,10 +57,11 @@ def verdict(found: Areas) -> str:
         return "No run is on record: nothing can be said."
     lines = []
     for network, methods in found.items():
+        lines.append(network)
         readings = [method for method in methods if "reading" in method]
         for reference in (method for method in methods if method not in readings):
             differences = against({network: methods}, reference)[network]
-            lines += [f"{network}: {reading} minus {reference}: {_interval(differences[reading])}: "
+            lines += [f"  {reading.removeprefix('composites, ')} minus {reference}: {_interval(differences[reading])}: "
                       f"{_ordering(differences[reading]) or 'no ordering'}" for reading in readings]
     return "\n".join(lines)
 
@@ -66,7 +70,7 @@ def detection_table(frame):
     """One line per network and method: areas, the difference to the single pass, and the method's own error.
 
     Returns:
-        A pandas DataFrame of strings: mean ± standard deviation (seeds), the difference with its 95 % interval, and
+        A pandas DataFrame of strings, indexed by network and score: mean ± standard deviation (seeds), the difference with its 95 % interval, and
         whether an ordering may be printed (five seeds, two standard errors).
     """
     import pandas
@@ -85,7 +89,7 @@ def detection_table(frame):
                 "ordering": _ordering(difference),
                 "error of the mean, %": spread(list(error[network][method].values())),
             })
-    return pandas.DataFrame(rows)
+    return pandas.DataFrame(rows, columns=COLUMNS).set_index(["network", "score"])
 
 
 def _interval(difference: Difference | None) -> str:

@@ -38,8 +38,10 @@ def series_figure(panels: Mapping[str, Mapping[str, Mapping[float, Sequence[floa
         axis.set_title(title, fontsize=10)
         axis.set_xlabel(xlabel)
         axis.set_xticks(range(len(ticks)), [f"{tick:g}" for tick in ticks])
-        if axis.get_legend_handles_labels()[0]:
+        if series:
             axis.legend(fontsize=8)
+        else:
+            axis.text(0.5, 0.5, "nothing on record", transform=axis.transAxes, ha="center", color="0.4")
     axes[0, 0].set_ylabel(ylabel)
     return figure
 
