@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +29,7 @@ def summary(records: pandas.DataFrame) -> pandas.DataFrame:
         records: as `mixlab.reproduce.load` gives them; may be empty.
 
     Returns:
-        One line per fraction of corrupted labels and method, in the order of the records.
+        One line per fraction of corrupted labels and method; methods by name, equal names by their number.
     """
     import pandas
 
@@ -37,8 +38,14 @@ def summary(records: pandas.DataFrame) -> pandas.DataFrame:
     groups = records.groupby(["corrupt", "row"], sort=False)
     table = groups[list(COLUMNS)].agg(_spread).rename(columns=COLUMNS)
     table["seeds"] = groups.size()
-    table = table.sort_index(level="corrupt", sort_remaining=False, kind="stable")
+    table = table.loc[sorted(table.index, key=lambda pair: (pair[0], *_by_number(pair[1])))]
     return table.rename(index=_percent, level="corrupt").rename_axis(["corrupted", "method"])
+
+
+def _by_number(row: str) -> tuple[str, float]:
+    """A key that puts ``mixup α=8`` before ``mixup α=32``, whichever of them has records."""
+    number = re.search(r"[\d.]+$", row)
+    return (row[: number.start()], float(number.group())) if number else (row, 0.0)
 
 
 def _spread(values: pandas.Series) -> str:
@@ -66,7 +73,9 @@ def _panels(records: pandas.DataFrame, take) -> dict:
         return panels
     for corrupt in sorted(records["corrupt"].unique()):
         at = records[records["corrupt"] == corrupt]
-        panels[f"{_percent(corrupt)} corrupted"] = {row: take(at[at["row"] == row]) for row in at["row"].unique()}
+        panels[f"{_percent(corrupt)} corrupted"] = {
+            row: take(at[at["row"] == row]) for row in sorted(at["row"].unique(), key=_by_number)
+        }
     return panels
 
 
@@ -80,7 +89,7 @@ def gains(records: pandas.DataFrame, quantity: str = "test_error", reference: st
         return found
     for corrupt in sorted(records["corrupt"].unique()):
         table = records[records["corrupt"] == corrupt].pivot(index="seed", columns="row", values=quantity)
-        for row in records["row"].unique():
+        for row in sorted(records["row"].unique(), key=_by_number):
             if row == reference or not {row, reference} <= set(table):
                 continue
             pairs = table[[reference, row]].dropna()

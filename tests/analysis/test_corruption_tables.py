@@ -59,3 +59,12 @@ def test_seeds_without_a_partner_are_left_out():
 def test_no_records_give_empty_tables():
     empty = pandas.DataFrame([])
     assert summary(empty).empty and curves(empty) == {} and training_errors(empty) == {} and gains(empty) == {}
+
+
+def test_methods_stand_in_one_order_whatever_is_missing():
+    rows = ("mixup α=32", "mixup α=8", "ERM + dropout 0.2", "ERM")
+    records = pandas.DataFrame([record(row, corrupt, 0, 10.0) for corrupt in (0.2, 0.5) for row in rows])
+    ordered = ["ERM", "ERM + dropout 0.2", "mixup α=8", "mixup α=32"]
+    assert [method for _, method in summary(records).index] == 2 * ordered
+    assert list(training_errors(records)["50 % corrupted"]) == ordered
+    assert [method for fraction, method in gains(records) if fraction == "20 %"] == ordered[1:]
