@@ -24,9 +24,9 @@ Pick = Callable[[int], Tensor]
 # Same-size integers: numpy knows neither bfloat16 nor the 8-bit floats, and a copy need not know what it copies.
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
-# Copying boxes costs a call for each, gathering pixels costs a look-up for each. Measured on two CPU cores, calls for
-# one image are worth a few thousand look-ups: at 3x32x32 look-ups win, at 3x224x224 calls do for any sensible K.
-_ELEMENTS_PER_BOX = 4096
+# Copying boxes costs a call for each, looking pixels up costs some time for each. Measured on two CPU cores, a call is
+# worth about a thousand look-ups: at 3x32x32 calls win for one or two boxes, at 3x224x224 for any sensible K.
+_ELEMENTS_PER_BOX = 1024
 
 # Below this many bytes a second thread costs more to start than it saves.
 _BYTES_PER_THREAD = 2**22
