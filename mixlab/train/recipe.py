@@ -109,7 +109,7 @@ class Recipe:
         Example:
             >>> from mixlab.train import recipes
             >>> recipes["mixup-cifar10"].over(20).schedule.milestones
-            (10, 15)
+            (10.0, 15.0)
         """
         return replace(self, epochs=epochs, schedule=self.schedule.stretched(epochs / self.epochs))
 
