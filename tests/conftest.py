@@ -18,7 +18,7 @@ MAY_BE_MISSING = ("no CUDA device", "MIXLAB_DATA")
 
 
 class NoSilentSkips:
-    """Under CI, turns a skip that names nothing of `MAY_BE_MISSING` into a failure.
+    """Under CI, turns a skip (or an expected failure) that names nothing of `MAY_BE_MISSING` into a failure.
 
     A plugin of its own, since hooks of a conftest only see what lies beside it, and docstrings are tests as well.
     Cells that a chapter exempts are counted by `tests/notebooks/test_stored.py`.
@@ -27,7 +27,7 @@ class NoSilentSkips:
     @staticmethod
     def judge(report):
         """The report, failed where it may not be a skip."""
-        if report.skipped and not hasattr(report, "wasxfail") and ".ipynb" not in report.nodeid:
+        if report.skipped and ".ipynb" not in report.nodeid:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
             if not any(word in reason for word in MAY_BE_MISSING):
                 report.outcome = "failed"

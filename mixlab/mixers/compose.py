@@ -15,13 +15,20 @@ from mixlab.mixers.base import Mixer
 __all__ = ["OneOf", "PerSample", "Sometimes"]
 
 
-def _check_probability(p: float) -> None:
-    if not 0 <= p <= 1:
-        raise ValueError(f"expected a probability in [0, 1], received {p!r}")
+@dataclass(frozen=True)
+class _Chance(Mixer):
+    """A mixer that is used with probability p."""
+
+    mixer: Mixer
+    p: float
+
+    def __post_init__(self):
+        if not 0 <= self.p <= 1:
+            raise ValueError(f"expected a probability in [0, 1], received {self.p!r}")
 
 
 @dataclass(frozen=True)
-class Sometimes(Mixer):
+class Sometimes(_Chance):
     """Mix a whole batch with probability p, and leave it alone otherwise: the papers' recipes.
 
     Args:
@@ -37,19 +44,13 @@ class Sometimes(Mixer):
         1
     """
 
-    mixer: Mixer
-    p: float
-
-    def __post_init__(self):
-        _check_probability(self.p)
-
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         mixed = torch.rand((), dtype=torch.float64, generator=generator, device=generator.device) < self.p
         return self.mixer._draw(images, labels, generator) if mixed else Mix.identity(len(images))
 
 
 @dataclass(frozen=True)
-class PerSample(Mixer):
+class PerSample(_Chance):
     """Mix every row with probability p; the other rows are their own source, byte for byte.
 
     Args:
@@ -65,12 +66,6 @@ class PerSample(Mixer):
         >>> torch.equal(PerSample(CutMix(), 0.0).draw(images).apply(images), images)
         True
     """
-
-    mixer: Mixer
-    p: float
-
-    def __post_init__(self):
-        _check_probability(self.p)
 
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         coin = torch.rand(len(images), dtype=torch.float64, generator=generator, device=generator.device)

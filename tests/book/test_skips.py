@@ -26,6 +26,9 @@ def test_any_other_skip_is_a_failure_that_says_why(judge):
     assert judged.outcome == "failed" and "kornia" in judged.longrepr
 
 
-def test_expected_failures_and_counted_cells_are_left_alone(judge):
-    assert judge(report("", wasxfail="known")).outcome == "skipped"
+def test_an_expected_failure_is_a_failure(judge):
+    assert judge(report("", wasxfail="known")).outcome == "failed"
+
+
+def test_cells_are_counted_elsewhere(judge):
     assert judge(report("Skipped: ", nodeid="book/chapters/01.ipynb::Cell 3")).outcome == "skipped"
