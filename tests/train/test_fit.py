@@ -38,7 +38,6 @@ def test_fit_is_the_loop_one_would_write(digits):
     """Same batches, same mixes, same rates: the same weights, bit for bit."""
     mixer, model, ours = DCutMix(k=3, alpha=1.0), network(), network()
     result = train(ours, digits, VicinalRisk(mixer), seed=5)
-    model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3)
     loader = Loader(digits.train, 64, mean=digits.mean, std=digits.std, augment="crop", seed=5)
     losses = []
@@ -46,7 +45,7 @@ def test_fit_is_the_loop_one_would_write(digits):
         for step, (images, labels) in enumerate(loader.epoch(epoch)):
             optimizer.param_groups[0]["lr"] = RECIPE.learning_rate(epoch + step / 5)
             mix = mixer.draw(images, labels, generator=generator(5, "mix", 0, 5 * epoch + step))
-            logits = model(mix.apply(images.contiguous(memory_format=torch.channels_last)))
+            logits = model(mix.apply(images))
             loss = -(mix.targets(labels, 10) * logits.log_softmax(1)).sum(1).mean()
             optimizer.zero_grad()
             loss.backward()
@@ -55,6 +54,16 @@ def test_fit_is_the_loop_one_would_write(digits):
     assert result.losses == pytest.approx(losses, rel=1e-6)
     for name, value in model.state_dict().items():
         assert torch.allclose(value, ours.state_dict()[name], rtol=1e-5, atol=1e-7), name
+
+
+def test_a_narrow_network_trains_on_a_cpu_in_a_layout_that_is_safe(digits):
+    """oneDNN's strided 1x1 convolution of few channels corrupts memory where channels come last."""
+    seen = []
+    model = nn.Sequential(nn.Conv2d(1, 2, 1, stride=2), nn.Flatten(), nn.Linear(32, 10))
+    model.register_forward_pre_hook(lambda module, inputs: seen.append((module.training, inputs[0].stride())))
+    model[0].register_forward_pre_hook(lambda module, _: seen.append((module.training, module.weight.stride())))
+    train(model, digits, recipe=replace(RECIPE, epochs=1))
+    assert {stride for training, stride in seen if training} == {(64, 64, 8, 1), (1, 1, 1, 1)}
 
 
 def test_curves_and_last_epoch_agree_with_evaluation(digits):
