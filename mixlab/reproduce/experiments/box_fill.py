@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from mixlab.reproduce.experiments.mixed_parts import settings
 from mixlab.reproduce.plan import Run
 
-SEEDS = range(3)
+SEEDS = range(5)
 MIXERS = {
     "zeros, own label": "erased-box",
     "noise, own label": "noise-box",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from mixlab.reproduce.plan import Run
 
-SEEDS = range(3)
+SEEDS = range(5)
 ROWS = {
     "neither": {"name": "empirical"},
     "label only": {"name": "vicinal", "mixer": {"name": "label-mixup", "alpha": 1.0}},
@@ -25,7 +25,7 @@ def settings(budget: str) -> dict:
     if budget == "cpu":
         return {
             "data": "fashion-mnist", "limit": 2000, "validation": 0.005, "model": "preact-resnet18", "width": 8,
-            "recipe": "demo", "epochs": 15, "device": "cpu", "precision": "bf16-mixed",
+            "recipe": "demo", "epochs": 15, "device": "cpu", "precision": "32-true",
         }  # fmt: skip
     epochs = {"gpu": 60, "paper": 200}[budget]
     return {

@@ -11,7 +11,7 @@ from itertools import product
 from mixlab.reproduce.experiments.mixed_parts import settings
 from mixlab.reproduce.plan import Run
 
-SEEDS = range(3)
+SEEDS = range(5)
 ALPHAS = (0.0, 0.2, 1.0, 8.0)
 # The outer widths first: an interrupted grid has the contrast, and the width between them comes last.
 WIDTHS = {"cpu": ((2, 8), (4,)), "gpu": ((8, 64), (16,)), "paper": ((16, 128), (64,))}
