@@ -118,8 +118,8 @@ def _gather(images: Tensor, sources: Tensor, owners: Tensor) -> Tensor:
     """Every pixel looked up in the row of its owner: one pass, whatever K is."""
     slots = owners.flatten(1).long().clamp_(max=sources.shape[1] - 1)
     rows = sources.gather(1, slots).view(owners.shape)
-    # Gathered in the order the images lie in memory, so that channels_last stays channels_last.
-    if images.ndim == 4 and images.is_contiguous(memory_format=torch.channels_last):
+    # Gathered in the order the images lie in memory, so that channels_last stays channels_last. (One channel is both.)
+    if not images.is_contiguous() and images.ndim == 4 and images.is_contiguous(memory_format=torch.channels_last):
         last = images.permute(0, 2, 3, 1)
         return last.gather(0, rows.permute(0, 2, 3, 1).expand(last.shape)).permute(0, 3, 1, 2)
     return images.gather(0, rows.expand(images.shape))
@@ -136,28 +136,29 @@ def _choose(mask: Tensor, fresh: Tensor, other: Tensor) -> Tensor:
     return fresh
 
 
-def _paste(images: Tensor, sources: Tensor, boxes: Tensor) -> Tensor:
-    """Every row copied from its first source, and its boxes from the others, while it is in the cache."""
-    mixed = torch.empty_like(images)
+def _paste(images: Tensor, sources: Tensor, boxes: Tensor, below: Tensor) -> Tensor:
+    """Every row of ``below``, slot 0, with its boxes pasted over it from the rows of the other slots."""
     bits = _BITS[images.element_size()]
-    target, source = mixed.view(bits).numpy(), images.detach().view(bits).numpy()
-    plan = list(zip(sources.tolist(), boxes.tolist()))
-    threads = max(1, min(torch.get_num_threads(), images.nbytes // _BYTES_PER_THREAD, len(plan)))
+    threads = min(torch.get_num_threads(), images.nbytes // _BYTES_PER_THREAD, len(images))
+    # Copying whole batches first is the faster for one box; several find their row still in the cache otherwise.
+    at_once = boxes.shape[1] == 1 or threads < 2
+    mixed = torch.empty_like(images) if not at_once else below.clone() if below is images else below
+    target, source, under = (tensor.detach().view(bits).numpy() for tensor in (mixed, images, below))
+    plan = list(enumerate(zip(sources[:, 1:].tolist(), boxes.tolist())))
 
-    def work(first: int) -> None:
-        for row in range(first, len(plan), threads):
-            (below, *above), row_boxes = plan[row]
-            target[row] = source[below]
-            for other, (top, left, bottom, right) in zip(above, row_boxes):
-                if top < bottom and left < right:
-                    target[row, ..., top:bottom, left:right] = source[other, ..., top:bottom, left:right]
+    def work(part: list) -> None:
+        for row, (others, edges) in part:
+            if not at_once:
+                target[row] = under[row]
+            for other, (top, left, bottom, right) in zip(others, edges):
+                target[row, ..., top:bottom, left:right] = source[other, ..., top:bottom, left:right]
 
-    if threads == 1:
-        work(0)
+    if at_once:
+        work(plan)
     else:
         # Threads of this call alone: a pool that outlived it would hang in the processes that a data loader forks.
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, range(threads)))
+            list(pool.map(work, (plan[first::threads] for first in range(threads))))
     return mixed
 
 
@@ -303,7 +304,7 @@ class PastedBoxes(_Hard):
         if images.device.type != "cpu" or needs_gradient or not worth_copying or self.can_fill(k):
             return super().apply(images, sources, pick, fill)
         _check_size(self.size, images)
-        return _paste(images, sources, self.boxes)
+        return _paste(images, sources, self.boxes, pick(0))
 
     def can_fill(self, k: int) -> bool:
         """Whether some pixel may belong to nobody: only if there is a box beyond the last source."""
@@ -323,11 +324,11 @@ class NestedBoxes(PastedBoxes):
 
     def shares(self, k: int) -> Tensor:
         """``(B, K)`` float32: the exact share of pixels of each slot, from the areas of the boxes."""
-        top, left, bottom, right = self.boxes.unbind(2)
-        area = (bottom - top) * (right - left)
-        whole = area.new_full((len(area), 1), self.size[0] * self.size[1])  # there may be no box
-        edges = torch.cat([whole, area, torch.zeros_like(whole)], dim=1)
-        return ((edges[:, :-1] - edges[:, 1:]).to(torch.float32) / (self.size[0] * self.size[1]))[:, :k]
+        whole = self.size[0] * self.size[1]
+        height, width = (self.boxes[:, :, 2:] - self.boxes[:, :, :2]).unbind(2)
+        area = height * width
+        shown = F.pad(area, (1, 0), value=whole) - F.pad(area, (0, 1))
+        return shown[:, :k].to(torch.float32) / whole
 
     def owners(self, k: int) -> Tensor:
         """``(B, H, W)`` uint8 owner map: how many boxes a pixel's row and its column both meet."""

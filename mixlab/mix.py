@@ -19,6 +19,12 @@ from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft
 __all__ = ["Mix"]
 
 
+def _within(indices: Tensor, count: int) -> bool:
+    """Whether all of some indices are in 0..count-1."""
+    lowest, highest = indices.aminmax()
+    return 0 <= int(lowest) and int(highest) < count
+
+
 @dataclass(frozen=True, eq=False)
 class Mix:
     """What to mix with what, where, and what the result is called. It can be replayed on anything with the same rows.
@@ -60,7 +66,7 @@ class Mix:
             received = f"{tuple(self.sources.shape)} {self.sources.dtype}"
             raise ValueError(f"expected sources of shape (B, K) and dtype int64, received {received}")
         on_cpu = self.sources.device.type == "cpu"  # elsewhere the check would wait for the device at every step
-        if on_cpu and self.sources.numel() and not 0 <= int(self.sources.min()) <= int(self.sources.max()) < len(self):
+        if on_cpu and self.sources.numel() and not _within(self.sources, len(self)):
             raise ValueError(f"expected sources in 0..{len(self) - 1}, the rows of the batch, received others")
         shares = self.form.shares(self.k)
         weights = shares if self.weights is None else self.weights
@@ -185,7 +191,7 @@ class Mix:
         if num_classes is None:
             raise ValueError("expected num_classes, because class indices do not tell how many classes there are")
         labels = labels.long()
-        if labels.device.type == "cpu" and len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
+        if labels.device.type == "cpu" and len(labels) and not _within(labels, num_classes):
             raise ValueError(
                 f"expected labels in 0..{num_classes - 1}, received values from {int(labels.min())} to {int(labels.max())}"
             )

@@ -11,6 +11,7 @@ normalised by a softmax, in float64: nothing ever leaves log space before it is 
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -30,17 +31,18 @@ SMALLEST = 1e-300
 
 
 def _concentration(alpha: float | Sequence[float] | Tensor, k: int | None) -> Tensor:
-    """``alpha`` as a float64 vector of length ``k``, every entry finite and at least `SMALLEST`."""
-    vector = torch.as_tensor(alpha, dtype=torch.float64)
-    if vector.ndim == 0 and k is not None:
-        vector = vector.expand(k)
+    """``alpha`` as a float64 vector of length ``k`` on the CPU, every entry finite and at least `SMALLEST`."""
+    values = alpha.tolist() if isinstance(alpha, Tensor) else alpha
+    if isinstance(values, Real) and k is not None:
+        values = [values] * k
+    vector = torch.tensor(values, dtype=torch.float64)
     if vector.ndim != 1 or (k is not None and len(vector) != k):
         raise ValueError(
             f"expected a number or a vector of {k or 'K'} concentrations, received shape {tuple(vector.shape)}"
         )
-    if not all(SMALLEST <= value < math.inf for value in vector.tolist()):
+    if not all(SMALLEST <= value < math.inf for value in values):
         raise ValueError(
-            f"expected positive, finite concentrations, received {vector.tolist()} (the smallest possible is {SMALLEST:g})"
+            f"expected positive, finite concentrations, received {list(values)} (the smallest possible is {SMALLEST:g})"
         )
     return vector
 
@@ -48,12 +50,12 @@ def _concentration(alpha: float | Sequence[float] | Tensor, k: int | None) -> Te
 def _log_gamma_variates(alpha: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
     """``(n, K)`` logarithms of independent Gamma(alpha_k, 1) draws, finite for every alpha from `SMALLEST` on."""
     device = generator.device if generator is not None else torch.device("cpu")
-    concentration = alpha.to(device).expand(n, -1)
+    alpha = alpha.to(device)
     # torch.distributions draws through the same function but gives no way to pass a generator.
-    boosted = torch._standard_gamma(concentration + 1, generator=generator)
+    boosted = torch._standard_gamma((alpha + 1).expand(n, -1), generator=generator)
+    uniform = torch.rand(n, len(alpha), dtype=torch.float64, device=device, generator=generator)
     # 1 - U lies in (0, 1]: its logarithm is finite.
-    uniform = 1 - torch.rand(n, alpha.numel(), dtype=torch.float64, device=device, generator=generator)
-    return boosted.log() + uniform.log() / concentration
+    return boosted.log_().add_((1 - uniform).log_().div_(alpha))
 
 
 def dirichlet(
@@ -238,8 +240,7 @@ def partners(batch: int, k: int, *, generator: torch.Generator | None = None) ->
         return torch.randperm(n, generator=generator, device=device)
 
     circle = permutation(batch)
-    place = torch.empty_like(circle)
-    place[circle] = torch.arange(batch, device=device)
+    place = circle.argsort()
     distances = [torch.zeros(1, dtype=torch.int64, device=device), permutation(batch - 1) + 1]
     distances += [permutation(batch) for _ in range(math.ceil(k / batch) - 1)]
     distance = torch.cat(distances)[:k]

@@ -90,7 +90,7 @@ def _sums(model: nn.Module, images: Tensor, composites: Composites) -> tuple[Ten
     """Sum of probabilities and logarithm of the sum of likelihoods over the draws, for one batch."""
     probabilities, likelihoods = 0.0, None
     for draw in range(len(composites)):
-        logits = model(composites.apply(draw, images).contiguous(memory_format=torch.channels_last))
+        logits = model(composites.apply(draw, images))
         logarithm = logits.double().log_softmax(1)
         probabilities = probabilities + logarithm.exp()
         companions = (logarithm * composites.targets[draw]).sum(1, keepdim=True)

@@ -72,4 +72,4 @@ def _view(images: Tensor, down: int, right: int, mirror: bool, padding: int) -> 
 
 
 def _probabilities(model: nn.Module, images: Tensor, mean, std) -> Tensor:
-    return model(normalise(images, mean, std).contiguous(memory_format=torch.channels_last)).double().softmax(1)
+    return model(normalise(images, mean, std)).double().softmax(1)

@@ -38,10 +38,10 @@ def clipped_boxes(area: Tensor, size: tuple[int, int], generator: torch.Generato
         ``(..., 4)`` int64 edges ``top, left, bottom, right``.
     """
     extent = torch.tensor(size, dtype=torch.float64, device=area.device)
-    centre = torch.rand(*area.shape, 2, dtype=torch.float64, generator=generator, device=area.device) * extent
-    half = area.sqrt()[..., None] * extent / 2
-    edges = torch.cat([centre - half, centre + half], dim=-1).round()
-    return edges.clamp(min=0).minimum(extent.repeat(2)).long()
+    centre = torch.rand(*area.shape, 2, dtype=torch.float64, generator=generator, device=area.device)
+    half = area.sqrt()[..., None] / 2
+    low, high = (centre - half).clamp_(min=0), (centre + half).clamp_(max=1)
+    return torch.stack([low, high], dim=-2).mul_(extent).round_().flatten(-2).long()
 
 
 def nested_boxes(sticks: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
@@ -96,7 +96,7 @@ class CutMix(PairMixer):
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         size = image_size(images)
         sources = self._partners(len(images), 2, generator)
-        area = 1 - draw_shares(self.alpha, len(images), 2, generator)[:, :1]
+        area = draw_shares(self.alpha, len(images), 2, generator)[:, 1:]
         return Mix(sources, NestedBoxes(clipped_boxes(area, size, generator), size))
 
 

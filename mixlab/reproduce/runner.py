@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -159,6 +160,9 @@ def _error(status: int, log: Path) -> str | None:
     if status == 0:
         return None
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    # Whatever was logged last says nothing of a process that was killed.
+    if status < 0:
+        lines.append(f"killed by {signal.Signals(-status).name}")
     return f"{lines[-1] if lines else f'ended with status {status}'} (see {log})"
 
 

@@ -48,16 +48,11 @@ def predict(model: nn.Module, split, *, mean, std, batch_size: int = 500) -> Ten
     model.eval()
     try:
         with torch.no_grad():
-            logits = [model(_input(images.to(device), mean, std)).float() for images in split.images.split(batch_size)]
+            logits = [model(normalise(images.to(device), mean, std)).float() for images in split.images.split(batch_size)]
     finally:
         for module, mode in modes.items():
             module.training = mode
     return torch.cat(logits)
-
-
-def _input(images: Tensor, mean, std) -> Tensor:
-    """Images as a network is given them: normalised, channels last."""
-    return normalise(images, mean, std).contiguous(memory_format=torch.channels_last)
 
 
 def totals(logits: Tensor, labels: Tensor) -> Tensor:

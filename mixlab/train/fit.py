@@ -143,20 +143,13 @@ def _spawned(job: tuple, fabric) -> bytes:
     return outcome.getvalue()
 
 
-def _layout(device: torch.device) -> torch.memory_format:
-    """How images and weights lie in memory: channels last where there are tensor cores.
-
-    Not on a CPU: there the gradient of a strided 1x1 convolution of fewer channels than oneDNN takes at a time (8 or
-    16) writes past its buffer (oneDNN issue 6035), and narrow networks die or learn nonsense.
-    """
-    return torch.contiguous_format if device.type == "cpu" else torch.channels_last
-
-
 def _train(fabric, model, risk, dataset, recipe, options) -> Result:
     """The loop, in each process."""
     rank, device, seed = fabric.global_rank, fabric.device, options.seed
-    layout = _layout(device)
-    model.to(memory_format=layout)
+    if device.type != "cpu":
+        # Images follow their network. Not on a CPU: there the gradient of a strided 1x1 convolution of fewer channels
+        # than oneDNN takes at a time (8 or 16) writes past its buffer (oneDNN issue 6035), and narrow networks die.
+        model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         [*model.parameters(), *risk.parameters()], lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov,
         weight_decay=recipe.weight_decay,
@@ -177,7 +170,6 @@ def _train(fabric, model, risk, dataset, recipe, options) -> Result:
                 bar.update(step + 1 - bar.n)
                 for group in optimizer.param_groups:
                     group["lr"] = recipe.learning_rate(step / len(loader))
-                images = images.contiguous(memory_format=layout)
                 draws = generator(seed, "mix", rank, step, device=device)
                 with noise(model, generator(seed, "noise", rank, step)):
                     loss = objective(network, (images, labels), generator=draws)

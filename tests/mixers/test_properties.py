@@ -154,13 +154,22 @@ def test_linear_mixers_refuse_integer_images(name):
 
 @every_mixer
 @pytest.mark.parametrize("size", [(12, 10), (72, 64)], ids=str)
-def test_memory_format_is_kept(name, size):
+def test_channels_last_is_kept(name, size):
     images = torch.randn(5, 3, *size, generator=seeded()).to(memory_format=torch.channels_last)
     for seed in range(4):
         mix = _draw(name, images, seed)
         mixed = mix.apply(images)
         assert mixed.is_contiguous(memory_format=torch.channels_last)
         assert torch.equal(mixed, mix.apply(images.contiguous()))
+
+
+@every_mixer
+@pytest.mark.parametrize("channels", [1, 3])
+def test_strides_are_kept(name, channels):
+    """Also those of one channel, which are channels first and last at once: a network takes its layout from them."""
+    images = torch.randn(5, channels, 12, 10, generator=seeded())
+    for seed in range(4):
+        assert _draw(name, images, seed).apply(images).stride() == images.stride()
 
 
 @every_mixer

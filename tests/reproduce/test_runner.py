@@ -103,7 +103,7 @@ def test_a_killed_runner_takes_its_runs_along_and_its_successor_goes_on(tmp_path
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     waiting = replace(MIXED, name="waiting", measure="waiting:wait_once")
     experiment = Experiment("long", (waiting,))
-    runner = multiprocessing.get_context("fork").Process(
+    runner = multiprocessing.get_context("spawn").Process(
         target=run, args=(experiment, tmp_path / "results"), kwargs={"work": tmp_path / "runs"})
     runner.start()
     wait_for(beat.exists)
@@ -120,6 +120,13 @@ def test_a_killed_runner_takes_its_runs_along_and_its_successor_goes_on(tmp_path
     assert record["result"]["measures"] == {"waited": 1.0}
     undisturbed = execute(replace(waiting, measure=None), "long", "cpu")
     assert record["result"]["curves"] == undisturbed["result"]["curves"]
+
+
+def test_a_run_that_crashes_is_reported_with_its_signal(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    experiment = Experiment("crash", (replace(TINY, measure="waiting:die"),))
+    failures = run(experiment, tmp_path / "results", work=tmp_path / "runs")
+    assert failures["tiny-s0"].startswith("killed by SIGSEGV")
 
 
 def wait_for(condition, seconds=900.0):

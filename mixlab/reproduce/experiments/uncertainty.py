@@ -107,7 +107,7 @@ def _dropout(model: nn.Module, data: Dataset, split: Split, run: Run) -> Tensor:
     device = next(model.parameters()).device
     parts = []
     for number, images in enumerate(split.images.split(BATCH)):
-        inputs = normalise(images.to(device), data.mean, data.std).contiguous(memory_format=torch.channels_last)
+        inputs = normalise(images.to(device), data.mean, data.std)
         parts.append(mc_dropout(model, inputs, PASSES, generator(run.seed, "dropout", number)).double().mean(0).cpu())
     return torch.cat(parts)
 
