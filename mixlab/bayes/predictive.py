@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from mixlab.bayes.composites import Composites
+from mixlab.models import inference
 
 __all__ = ["Predictive", "predictive"]
 
@@ -75,13 +76,9 @@ def predictive(model: nn.Module, images: Tensor, composites: Composites, *, batc
         True
     """
     device = next((parameter.device for parameter in model.parameters()), images.device)
-    composites, training = composites.to(device), model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            parts = [_sums(model, batch.to(device), composites) for batch in images.split(batch_size)]
-    finally:
-        model.train(training)
+    composites = composites.to(device)
+    with inference(model):
+        parts = [_sums(model, batch.to(device), composites) for batch in images.split(batch_size)]
     probabilities, likelihoods = (torch.cat(part) for part in zip(*parts))
     return Predictive(probabilities / len(composites), likelihoods - math.log(len(composites)))
 

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixlab.data.augment import PADDING, normalise
+from mixlab.models import inference
 
 __all__ = ["view_predictive"]
 
@@ -51,17 +52,12 @@ def view_predictive(
     shifts = torch.randint(2 * padding + 1, (draws, 2), generator=generator).tolist()
     mirrored = torch.randint(2, (draws,), generator=generator).bool().tolist()
     device = next((parameter.device for parameter in model.parameters()), images.device)
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            parts = [
-                sum(_probabilities(model, _view(batch.to(device), *shift, mirror, padding), mean, std)
-                    for shift, mirror in zip(shifts, mirrored))
-                for batch in images.split(batch_size)
-            ]
-    finally:
-        model.train(training)
+    with inference(model):
+        parts = [
+            sum(_probabilities(model, _view(batch.to(device), *shift, mirror, padding), mean, std)
+                for shift, mirror in zip(shifts, mirrored))
+            for batch in images.split(batch_size)
+        ]
     return torch.cat(parts) / draws
 
 

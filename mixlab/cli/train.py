@@ -47,7 +47,7 @@ def train(
     from mixlab.train.recipes import budget as known_budget
 
     if resume and out is None:
-        raise ValueError("expected --out with --resume, got none")
+        raise ValueError("expected --out with --resume, received none")
     if out is not None and out.exists() and any(out.iterdir()) and not resume:
         raise ValueError(f"{out} is not empty: pass --resume to continue the run in it, or choose another folder")
     limits = known_budget(budget)
@@ -78,7 +78,7 @@ def _risk(mixer: str, k: int | None, alpha: float | None, probability: float | N
     """What the options say is minimised."""
     if mixer == "none":
         if manifold or any(value is not None for value in (k, alpha, probability)):
-            raise ValueError("expected a --mixer with --k, --alpha, --probability or --manifold, got none")
+            raise ValueError("expected a --mixer with --k, --alpha, --probability or --manifold, received none")
         return {"name": "empirical"}
     spec = {"name": mixer} | {name: value for name, value in (("k", k), ("alpha", alpha)) if value is not None}
     if probability is not None:

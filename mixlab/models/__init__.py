@@ -1,10 +1,11 @@
 """Networks of the papers' tables, built by name with initial weights from a generator.
 
 ``build`` makes them; one of ours is a ``Staged`` chain of named stages and a head, which Manifold Mixup can
-reach into. ``noise`` gives dropout and its relatives a generator, ``mc_dropout`` samples predictions with
+reach into. ``inference`` asks one without changing it, ``noise`` gives dropout and its relatives a generator, ``mc_dropout`` samples predictions with
 dropout on. One file per architecture.
 """
 
+from mixlab.models.inference import inference
 from mixlab.models.initialise import initialise
 from mixlab.models.mc_dropout import mc_dropout
 from mixlab.models.noise import noise
@@ -12,4 +13,4 @@ from mixlab.models.registry import NAMES, build
 from mixlab.models.regularisers import Regularisers
 from mixlab.models.staged import Staged
 
-__all__ = ["NAMES", "Regularisers", "Staged", "build", "initialise", "mc_dropout", "noise"]
+__all__ = ["NAMES", "Regularisers", "Staged", "build", "inference", "initialise", "mc_dropout", "noise"]

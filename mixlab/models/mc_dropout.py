@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from mixlab.models.inference import inference
 from mixlab.models.noise import noise
 
 __all__ = ["mc_dropout"]
@@ -42,13 +43,7 @@ def mc_dropout(model: nn.Module, images: Tensor, samples: int, generator: torch.
     dropouts = [module for module in model.modules() if isinstance(module, _DropoutNd) and module.p > 0]
     if not dropouts:
         raise ValueError("expected a network with dropout layers of a positive rate, received one without")
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
+    with inference(model), noise(model, generator):
         for layer in dropouts:
             layer.train()
-        with torch.no_grad(), noise(model, generator):
-            return torch.stack([model(images).float().softmax(1) for _ in range(samples)])
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+        return torch.stack([model(images).float().softmax(1) for _ in range(samples)])

@@ -82,7 +82,7 @@ class Experiment:
         names = [run.name for run in self.runs]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"expected a name of its own for every run, got {', '.join(twice)} more than once")
+            raise ValueError(f"expected a name of its own for every run, received {', '.join(twice)} more than once")
 
     @property
     def folder(self) -> str:
@@ -105,6 +105,6 @@ def get(name: str, budget: str = "cpu") -> Experiment:
     """
     known_budget(budget)
     if name not in names():
-        raise ValueError(f"expected an experiment of {', '.join(names())}, got {name!r}")
+        raise ValueError(f"expected an experiment of {', '.join(names())}, received {name!r}")
     module = importlib.import_module(f"mixlab.reproduce.experiments.{name.replace('-', '_')}")
     return Experiment(name, tuple(module.runs(budget)), budget)

@@ -68,7 +68,7 @@ def run(
     from tqdm import tqdm
 
     if jobs < 1:
-        raise ValueError(f"expected at least one job, got {jobs}")
+        raise ValueError(f"expected at least one job, received {jobs}")
     experiment = get(experiment, budget) if isinstance(experiment, str) else experiment
     root = results_root() if root is None else Path(root)
     work = work_root() if work is None else Path(work)

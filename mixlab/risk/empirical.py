@@ -30,7 +30,7 @@ class EmpiricalRisk(nn.Module):
     def __init__(self, label_smoothing: float = 0.0):
         super().__init__()
         if not 0.0 <= label_smoothing <= 1.0:
-            raise ValueError(f"expected label_smoothing in [0, 1], got {label_smoothing}")
+            raise ValueError(f"expected label_smoothing in [0, 1], received {label_smoothing}")
         self.label_smoothing = label_smoothing
 
     def forward(self, model: nn.Module, batch: tuple[Tensor, Tensor], *, generator: Generator | None = None) -> Tensor:
@@ -65,10 +65,10 @@ def distributions(labels: Tensor, num_classes: int) -> Tensor:
     if labels.is_floating_point():
         if labels.ndim != 2:
             raise ValueError(f"expected soft labels (B, {num_classes}) or integer labels (B,), "
-                             f"got {labels.dtype} of shape {tuple(labels.shape)}")
+                             f"received {labels.dtype} of shape {tuple(labels.shape)}")
         return labels
     try:
         return one_hot(labels.long(), num_classes).float()
     except RuntimeError as error:
-        raise ValueError(f"expected labels in [0, {num_classes}), got {int(labels.min())} to {int(labels.max())}"
+        raise ValueError(f"expected labels in [0, {num_classes}), received {int(labels.min())} to {int(labels.max())}"
                          ) from error

@@ -33,10 +33,10 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor, reduction: str = "mean")
     """
     if logits.ndim != 2 or logits.shape != targets.shape:
         raise ValueError(
-            f"expected logits and targets of one shape (B, C), got {tuple(logits.shape)} and {tuple(targets.shape)}"
+            f"expected logits and targets of one shape (B, C), received {tuple(logits.shape)} and {tuple(targets.shape)}"
         )
     if reduction not in REDUCTIONS:
-        raise ValueError(f"expected a reduction of {', '.join(REDUCTIONS)}, got {reduction!r}")
+        raise ValueError(f"expected a reduction of {', '.join(REDUCTIONS)}, received {reduction!r}")
     with torch.autocast(logits.device.type, enabled=False):
         wide = logits if logits.dtype == torch.float64 else logits.float()
         losses = -(targets.to(wide.dtype) * log_softmax(wide, dim=1)).sum(1)

@@ -30,7 +30,7 @@ def build_risk(spec: Mapping) -> nn.Module:
     options = dict(spec)
     name = options.pop("name", None)
     if name not in BUILDERS:
-        raise ValueError(f"expected a risk of {', '.join(BUILDERS)}, got {name!r}")
+        raise ValueError(f"expected a risk of {', '.join(BUILDERS)}, received {name!r}")
     try:
         return BUILDERS[name](**options)
     except (TypeError, KeyError) as error:

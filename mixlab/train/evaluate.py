@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mixlab.data.augment import normalise
+from mixlab.models import inference
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,9 @@ def predict(model: nn.Module, split, *, mean, std, batch_size: int = 500) -> Ten
         tensor([2., 2., 2., 2.])
     """
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            logits = [model(normalise(images.to(device), mean, std)).float() for images in split.images.split(batch_size)]
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-    return torch.cat(logits)
+    with inference(model):
+        batches = split.images.split(batch_size)
+        return torch.cat([model(normalise(images.to(device), mean, std)).float() for images in batches])
 
 
 def totals(logits: Tensor, labels: Tensor) -> Tensor:
@@ -85,5 +80,5 @@ def evaluate(model: nn.Module, split, *, mean, std, batch_size: int = 500) -> Me
         25.0
     """
     if len(split.labels) == 0:
-        raise ValueError("expected at least one image to evaluate on, got none")
+        raise ValueError("expected at least one image to evaluate on, received none")
     return metrics(totals(predict(model, split, mean=mean, std=std, batch_size=batch_size), split.labels))

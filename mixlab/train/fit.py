@@ -206,26 +206,26 @@ def _bar(shown: bool, total: int):
 def _check_batches(images: int, batch_size: int, processes: int) -> None:
     """Refuse global batches that the processes cannot share, and epochs without one that they can."""
     if batch_size % processes:
-        raise ValueError(f"expected a batch size that {processes} processes share evenly, got {batch_size}")
+        raise ValueError(f"expected a batch size that {processes} processes share evenly, received {batch_size}")
     if images < batch_size and images % processes:
-        raise ValueError(f"expected {batch_size} training images or more for {processes} processes, got {images}")
+        raise ValueError(f"expected {batch_size} training images or more for {processes} processes, received {images}")
 
 
 def _check(dataset, device, precision, processes, every, log) -> None:
     """Refuse what cannot run, before anything is touched."""
     for name, value, known in (("device", device, DEVICES), ("precision", precision, PRECISIONS), ("log", log, LOGS)):
         if value not in known:
-            raise ValueError(f"expected a {name} of {', '.join(known)}, got {value!r}")
+            raise ValueError(f"expected a {name} of {', '.join(known)}, received {value!r}")
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("expected a CUDA device, found none: use device='cpu' or 'auto'")
     if processes < 1 or (every is not None and every < 1):
-        raise ValueError(f"expected processes and every of at least 1, got {processes} and {every}")
+        raise ValueError(f"expected processes and every of at least 1, received {processes} and {every}")
     if not len(dataset.train) or not len(dataset.test):
-        raise ValueError(f"expected training and test images, got {len(dataset.train)} and {len(dataset.test)}")
+        raise ValueError(f"expected training and test images, received {len(dataset.train)} and {len(dataset.test)}")
 
 
 def _check_folder(folder: Path) -> None:
     """Refuse a folder for checkpoints that cannot be made or written, before an epoch is spent."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"expected a folder that can be written for checkpoints, got {folder}: {there} is none")
+        raise ValueError(f"expected a folder that can be written for checkpoints, received {folder}: {there} is none")

@@ -90,14 +90,14 @@ class Recipe:
 
     def __post_init__(self):
         if self.epochs < 1 or self.batch_size < 1:
-            raise ValueError(f"expected epochs and batch_size of at least 1, got {self.epochs} and {self.batch_size}")
+            raise ValueError(f"expected epochs and batch_size of at least 1, received {self.epochs} and {self.batch_size}")
         if not (self.lr > 0 and 0 <= self.momentum < 1 and self.weight_decay >= 0):
             raise ValueError(f"expected lr > 0, momentum in [0, 1) and weight_decay >= 0, "
-                             f"got {self.lr}, {self.momentum} and {self.weight_decay}")
+                             f"received {self.lr}, {self.momentum} and {self.weight_decay}")
         if self.nesterov and self.momentum == 0:
-            raise ValueError("expected momentum > 0 with nesterov, got 0")
+            raise ValueError("expected momentum > 0 with nesterov, received 0")
         if self.report not in REPORTS:
-            raise ValueError(f"expected report of {', '.join(REPORTS)}, got {self.report!r}")
+            raise ValueError(f"expected report of {', '.join(REPORTS)}, received {self.report!r}")
 
     def learning_rate(self, position: float) -> float:
         """Learning rate at `position`, in epochs (3.5 is halfway through the fourth)."""

@@ -85,7 +85,7 @@ def by_name(name: str) -> Recipe:
         ValueError: if there is none.
     """
     if name not in recipes:
-        raise ValueError(f"expected a recipe of {', '.join(recipes)}, got {name!r}")
+        raise ValueError(f"expected a recipe of {', '.join(recipes)}, received {name!r}")
     return recipes[name]
 
 
@@ -96,5 +96,5 @@ def budget(name: str) -> Budget:
         ValueError: if there is none.
     """
     if name not in BUDGETS:
-        raise ValueError(f"expected a budget of {', '.join(BUDGETS)}, got {name!r}")
+        raise ValueError(f"expected a budget of {', '.join(BUDGETS)}, received {name!r}")
     return BUDGETS[name]

@@ -81,7 +81,7 @@ def validate(record: object) -> dict:
         >>> validate({"what": {}})
         Traceback (most recent call last):
         ...
-        ValueError: a record needs what, result, origin; got what
+        ValueError: a record needs what, result, origin; received what
     """
     _expect_keys("a record", record, SCHEMA)
     for part, entries in SCHEMA.items():
@@ -139,7 +139,7 @@ def _fits(value: object, kinds: tuple) -> bool:
 def _expect_keys(what: str, value: object, names: Mapping) -> None:
     if not isinstance(value, dict) or set(value) != set(names):
         got = ", ".join(map(str, value)) if isinstance(value, dict) else type(value).__name__
-        raise ValueError(f"{what} needs {', '.join(names)}; got {got}")
+        raise ValueError(f"{what} needs {', '.join(names)}; received {got}")
 
 
 def _commit() -> str | None:

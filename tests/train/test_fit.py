@@ -210,8 +210,8 @@ def test_a_compiled_network_whose_layers_are_to_be_mixed_is_refused(digits):
 
 
 @pytest.mark.parametrize(("images", "processes", "message"), [
-    (64, 3, "a batch size that 3 processes share evenly, got 64"),
-    (63, 2, "64 training images or more for 2 processes, got 63"),
+    (64, 3, "a batch size that 3 processes share evenly, received 64"),
+    (63, 2, "64 training images or more for 2 processes, received 63"),
 ])
 def test_batches_that_processes_cannot_share_are_refused_before_one_starts(digits, images, processes, message):
     few = replace(digits, train=digits.train.subset(torch.arange(images)))

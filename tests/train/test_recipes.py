@@ -77,5 +77,5 @@ def test_budgets_name_recipes_that_exist():
 
 @pytest.mark.parametrize("find", [by_name, budget])
 def test_unknown_names_are_refused_with_the_known_ones(find):
-    with pytest.raises(ValueError, match="got 'nothing'"):
+    with pytest.raises(ValueError, match="received 'nothing'"):
         find("nothing")
