@@ -90,7 +90,7 @@ def fit(
         ValueError: for an unknown option, a device that is not there, a data set without training or test images,
             batches that the processes cannot share evenly, a compiled network whose layers are to be mixed, or a
             folder that cannot be written or holds the checkpoint of another run.
-        FloatingPointError: if the loss is not finite; the last checkpoint is from before.
+        FloatingPointError: if a loss or a weight is not finite; the last checkpoint is from before.
 
     Example:
         >>> from mixlab.data import load

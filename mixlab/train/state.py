@@ -71,8 +71,13 @@ class State:
         self.losses += losses
 
     def save(self) -> None:
-        """Write a checkpoint, if the run keeps any."""
+        """Write a checkpoint, if the run keeps any.
+
+        Raises:
+            FloatingPointError: if a loss or a weight is not finite; the last checkpoint stays.
+        """
         self.settle()
+        self._check_weights()
         if self.store is None:
             return
         now = time.perf_counter()
@@ -80,6 +85,15 @@ class State:
         if self.fabric.global_rank == 0:
             plain = {name: getattr(self, name) for name in PLAIN}
             self.store.save(plain | {name: part.state_dict() for name, part in self.parts.items()})
+
+    def _check_weights(self) -> None:
+        # A finite loss may have an infinite gradient; the next loss would tell, but the checkpoint comes before it.
+        for name, value in self.parts["model"].state_dict().items():
+            if not bool(value.isfinite().all()):
+                raise FloatingPointError(
+                    f"{name} is not finite in epoch {self.epoch + (self.step > 0)}: the learning rate may be too high; "
+                    "the last checkpoint is from before"
+                )
 
     def end_epoch(self, row: dict) -> None:
         """Add a row to the curves, and keep the weights if it has the lowest validation error so far."""

@@ -151,6 +151,20 @@ class Spoilt(EmpiricalRisk):
         return super().forward(model, batch) * (1.0 if self.calls > 0 else float("nan"))
 
 
+class RootOfNothing(EmpiricalRisk):
+    """A loss of zero whose gradient is not finite."""
+
+    def forward(self, network, batch, *, generator=None):
+        images, _ = batch
+        return (network(images) * 0).sum().sqrt()
+
+
+def test_a_weight_that_is_not_finite_is_named_and_reaches_no_checkpoint(digits, tmp_path):
+    with pytest.raises(FloatingPointError, match=r"0.weight is not finite in epoch 1: .* checkpoint is from before"):
+        train(network(), digits, RootOfNothing(), checkpoint=tmp_path / "run", every=1)
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
 def test_a_loss_that_is_not_finite_is_named_and_the_checkpoint_is_from_before(digits, tmp_path):
     with pytest.raises(FloatingPointError, match="loss is nan in epoch 2, step 3"):
         train(network(), digits, Spoilt(8), checkpoint=tmp_path, every=2)
