@@ -4,8 +4,10 @@
     python benchmarks/mixers.py --processes 1    a quick look
 
 A row is one call that draws, applies and makes targets. Its figure is the ratio of its median time to the median of
-torchvision's call of the same kind (two images, one parameter for the whole batch), measured round-robin in the same
-process; printed is the median of that ratio over fresh processes. Ratios depend on the heap: above 32 MiB, glibc takes
+torchvision's call of the same kind (two images, one parameter for the whole batch); printed is the median of that ratio
+over fresh processes. The rows take turns within a process, a few calls each, so that a machine that slows down slows all
+of them. The first call of a turn finds the caches full of other libraries' code, as in a program that mixes now and then;
+it is counted apart, in the column "first call". Ratios depend on the heap: above 32 MiB, glibc takes
 a fresh mapping for every tensor and hands it back, so that with the default allocator page faults are measured rather
 than mixing. A warm heap keeps the memory, as a training loop with a caching allocator does.
 """
@@ -25,6 +27,7 @@ HEAPS = {
     "default allocator": {},
 }
 CLASSES = 1000
+CALLS = 4
 
 
 def candidates(images, labels):
@@ -74,8 +77,8 @@ def candidates(images, labels):
     }
 
 
-def measure(shape: tuple[int, ...], threads: int, rounds: int) -> dict[str, tuple[float, float]]:
-    """Median milliseconds of every row, and its ratio to its peer, in this process."""
+def measure(shape: tuple[int, ...], threads: int, turns: int) -> dict[str, tuple[float, float, float]]:
+    """For every row, in this process: median milliseconds, its ratio to its peer, and that ratio for first calls."""
     import torch
 
     warnings.simplefilter("ignore")
@@ -84,20 +87,30 @@ def measure(shape: tuple[int, ...], threads: int, rounds: int) -> dict[str, tupl
     images = torch.rand(shape, generator=generator)
     labels = torch.randint(CLASSES, shape[:1], generator=generator)
     calls = candidates(images, labels)
-    times = {row: [] for row in calls}
-    for turn in range(rounds + 3):
+    first, steady = {row: [] for row in calls}, {row: [] for row in calls}
+    for turn in range(turns + 1):
         for row, (_, call) in calls.items():
-            start = time.perf_counter()
-            call()
-            if turn >= 3:
-                times[row].append(time.perf_counter() - start)
-    median = {row: 1e3 * statistics.median(values) for row, values in times.items()}
-    return {row: (median[row], median[row] / median[peer]) for row, (peer, _) in calls.items()}
+            times = [timed(call) for _ in range(CALLS)]
+            if turn > 0:
+                first[row].append(times[0])
+                steady[row].extend(times[1:])
+    first, steady = ({row: statistics.median(times[row]) for row in times} for times in (first, steady))
+    return {
+        row: (1e3 * steady[row], steady[row] / steady[peer], first[row] / first[peer])
+        for row, (peer, _) in calls.items()
+    }
 
 
-def fresh(size: str, heap: str, options: argparse.Namespace) -> dict[str, tuple[float, float]]:
+def timed(call) -> float:
+    """Seconds that a call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def fresh(size: str, heap: str, options: argparse.Namespace) -> dict[str, tuple[float, float, float]]:
     """:func:`measure` in a process of its own, so that neither heap nor caches are inherited."""
-    command = [sys.executable, __file__, "--child", size, "--threads", options.threads, "--rounds", options.rounds]
+    command = [sys.executable, __file__, "--child", size, "--threads", options.threads, "--turns", options.turns]
     environment = {**os.environ, **HEAPS[heap], "OMP_NUM_THREADS": str(options.threads)}
     done = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -109,24 +122,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, default=5, help="fresh processes per table")
     parser.add_argument("--threads", type=int, default=2, help="intra-op threads")
-    parser.add_argument("--rounds", type=int, default=20, help="timed calls of every row in a process")
+    parser.add_argument("--turns", type=int, default=10, help=f"turns of every row in a process, {CALLS} calls each")
     parser.add_argument("--size", choices=SIZES, action="append", help="one size only; may be repeated")
     parser.add_argument("--heap", choices=HEAPS, action="append", help="one heap only; may be repeated")
     parser.add_argument("--child", choices=SIZES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        print(json.dumps(measure(SIZES[options.child], options.threads, options.rounds)))
+        print(json.dumps(measure(SIZES[options.child], options.threads, options.turns)))
         return
     for size in options.size or SIZES:
         for heap in options.heap or HEAPS:
             runs = [fresh(size, heap, options) for _ in range(options.processes)]
             print(f"\n{size}, {heap}, {options.threads} threads, {options.processes} processes")
-            print(f"{'call':32}{'ms':>9}{'ratio':>8}{'range of ratios':>19}")
+            print(f"{'call':32}{'ms':>9}{'ratio':>8}{'range of ratios':>19}{'first call':>12}")
             for row in runs[0]:
                 ratios = [run[row][1] for run in runs]
                 milliseconds = statistics.median(run[row][0] for run in runs)
                 span = f"{min(ratios):.2f} to {max(ratios):.2f}"
-                print(f"{row:32}{milliseconds:9.2f}{statistics.median(ratios):8.2f}{span:>19}", flush=True)
+                first = statistics.median(run[row][2] for run in runs)
+                line = f"{row:32}{milliseconds:9.2f}{statistics.median(ratios):8.2f}{span:>19}{first:12.2f}"
+                print(line, flush=True)
 
 
 if __name__ == "__main__":
