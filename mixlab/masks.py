@@ -45,8 +45,21 @@ def _first_slot(like: Tensor) -> Tensor:
     return first
 
 
+def send(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """``tensor`` on another device. Nobody waits for an accelerator to take it; what comes back from one is waited for."""
+    return tensor.to(device, non_blocking=torch.device(device).type != "cpu")
+
+
+class _Masks:
+    """What all kinds of masks share."""
+
+    def to(self, device: torch.device | str):
+        """The same masks on another device."""
+        return replace(self, **{name: send(value, device) for name, value in vars(self).items() if isinstance(value, Tensor)})
+
+
 @dataclass(frozen=True, eq=False)
-class Constant:
+class Constant(_Masks):
     """Every pixel of the mixed image is the same blend of its sources.
 
     Args:
@@ -97,10 +110,6 @@ class Constant:
         """These masks where ``selected``, slot 0 alone in the other rows."""
         return Constant(_keep_rows(self.coefficients, selected, _first_slot(self.coefficients)))
 
-    def to(self, device: torch.device | str) -> "Constant":
-        """The same masks on another device."""
-        return Constant(self.coefficients.to(device))
-
 
 def _check_size(size: tuple[int, int] | None, images: Tensor) -> None:
     if images.ndim < 3 or tuple(images.shape[-2:]) != tuple(size):
@@ -144,7 +153,7 @@ def _paste(images: Tensor, sources: Tensor, boxes: Tensor, below: Tensor) -> Ten
     return mixed
 
 
-class _Hard:
+class _Hard(_Masks):
     """What masks with one owner a pixel share; subclasses have ``owners(k)`` and ``size``."""
 
     def shares(self, k: int) -> Tensor:
@@ -217,10 +226,6 @@ class Owners(_Hard):
     def select(self, selected: Tensor) -> "Owners":
         """These masks where ``selected``, slot 0 alone in the other rows."""
         return Owners(_keep_rows(self.map, selected, 0))
-
-    def to(self, device: torch.device | str) -> "Owners":
-        """The same masks on another device."""
-        return Owners(self.map.to(device))
 
 
 def _cells(low: Tensor, high: Tensor, extent: int) -> tuple[Tensor, Tensor]:
@@ -296,10 +301,6 @@ class PastedBoxes(_Hard):
         """These masks where ``selected``, slot 0 alone in the other rows."""
         return replace(self, boxes=_keep_rows(self.boxes, selected, 0))
 
-    def to(self, device: torch.device | str) -> "PastedBoxes":
-        """The same masks on another device."""
-        return replace(self, boxes=self.boxes.to(device))
-
 
 class NestedBoxes(PastedBoxes):
     """Boxes of which each lies inside the one before: shares and owners have closed forms, for any number of boxes."""
@@ -319,7 +320,7 @@ class NestedBoxes(PastedBoxes):
 
 
 @dataclass(frozen=True, eq=False)
-class Soft:
+class Soft(_Masks):
     """A weight for every source and pixel, stored at its own resolution.
 
     Args:
@@ -363,7 +364,3 @@ class Soft:
     def select(self, selected: Tensor) -> "Soft":
         """These masks where ``selected``, slot 0 alone in the other rows."""
         return replace(self, maps=_keep_rows(self.maps, selected, _first_slot(self.maps)))
-
-    def to(self, device: torch.device | str) -> "Soft":
-        """The same masks on another device."""
-        return replace(self, maps=self.maps.to(device))

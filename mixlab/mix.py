@@ -8,13 +8,14 @@ r"""The record every mixing method produces.
 A method is a distribution over the sources s and the masks M; a :class:`Mix` is one sample of it.
 """
 
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft
+from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft, send
 
 __all__ = ["Mix"]
 
@@ -231,16 +232,9 @@ class Mix:
         """The same mix on another device."""
         if torch.device(device) == self.sources.device:
             return self
-        fill = self.fill.to(device) if isinstance(self.fill, Tensor) else self.fill
-        moved = replace(
-            self,
-            sources=self.sources.to(device),
-            form=self.form.to(device),
-            weights=self.weights.to(device),
-            fill=fill,
-        )
-        # Carried over: an accelerator divides with another last bit, and weights that are shares must stay equal to them.
-        object.__setattr__(moved, "shares", self.shares.to(device))
-        # Known from here on: asking the accelerator would make the CPU wait for it.
-        moved.__dict__["anchored"] = self.anchored
+        # Moved, not made anew: an accelerator divides with another last bit, and would have to be waited for to find out
+        # whether slot 0 is the row itself.
+        known = vars(self) | {"anchored": self.anchored, "form": self.form.to(device)}
+        moved = copy(self)
+        vars(moved).update({name: send(each, device) if isinstance(each, Tensor) else each for name, each in known.items()})
         return moved

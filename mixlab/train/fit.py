@@ -170,7 +170,8 @@ def _train(fabric, model, risk, dataset, recipe, options) -> Result:
                 bar.update(step + 1 - bar.n)
                 for group in optimizer.param_groups:
                     group["lr"] = recipe.learning_rate(step / len(loader))
-                draws = generator(seed, "mix", rank, step, device=device)
+                # On the CPU: a seed then mixes alike on every device, and no draw waits for an accelerator.
+                draws = generator(seed, "mix", rank, step)
                 with noise(model, generator(seed, "noise", rank, step)):
                     loss = objective(network, (images, labels), generator=draws)
                 fabric.backward(loss)

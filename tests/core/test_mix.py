@@ -386,6 +386,16 @@ def test_a_mix_replays_on_another_device(form, k, memory_format):
     torch.testing.assert_close(there.targets(labels.cuda(), 5).cpu(), mix.targets(labels, 5))
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_moved_mix_is_on_its_new_device_as_a_whole(form):
+    mix = _mix(form, batch=4, k=3, size=(6, 5), fill=torch.zeros(2, 1, 1), boxes=2)
+    moved = mix.to("meta")
+    tensors = [value for value in [*vars(moved).values(), *vars(moved.form).values()] if isinstance(value, torch.Tensor)]
+    assert len(tensors) == 5 and {tensor.device.type for tensor in tensors} == {"meta"}
+    assert (len(moved), moved.k, moved.anchored) == (4, 3, mix.anchored)  # known without a look at what has no values
+    assert type(moved.form) is type(mix.form) and mix.sources.device.type == "cpu" and mix.to("cpu") is mix
+
+
 def test_identity():
     mix = Mix.identity(3)
     assert (len(mix), mix.k, mix.anchored) == (3, 1, True) and mix.weights.tolist() == [[1.0]] * 3
