@@ -5,11 +5,11 @@
 
 A row is one call that draws, applies and makes targets. Its figure is the ratio of its median time to the median of
 torchvision's call of the same kind (two images, one parameter for the whole batch); printed is the median of that ratio
-over fresh processes. The rows take turns within a process, a few calls each, so that a machine that slows down slows all
-of them. The first call of a turn finds the caches full of other libraries' code, as in a program that mixes now and then;
-it is counted apart, in the column "first call". Ratios depend on the heap: above 32 MiB, glibc takes
-a fresh mapping for every tensor and hands it back, so that with the default allocator page faults are measured rather
-than mixing. A warm heap keeps the memory, as a training loop with a caching allocator does.
+over fresh processes. The rows take turns within a process, a few calls each, so that a machine that slows down slows
+all of them. The first call of a turn finds the caches full of other libraries' code, as in a program that mixes now and
+then; it is counted apart, in the column "first call". Ratios depend on the heap: above 32 MiB, glibc takes a fresh
+mapping for every tensor and hands it back, so that with the default allocator page faults are measured rather than
+mixing. A warm heap keeps the memory, as a training loop with a caching allocator does.
 """
 
 import argparse

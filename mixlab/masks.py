@@ -46,7 +46,7 @@ def _first_slot(like: Tensor) -> Tensor:
 
 
 def send(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """``tensor`` on another device. Nobody waits for an accelerator to take it; what comes back from one is waited for."""
+    """``tensor`` on another device. Nobody waits for an accelerator to take it; what comes from one is waited for."""
     return tensor.to(device, non_blocking=torch.device(device).type != "cpu")
 
 
@@ -55,7 +55,8 @@ class _Masks:
 
     def to(self, device: torch.device | str):
         """The same masks on another device."""
-        return replace(self, **{name: send(value, device) for name, value in vars(self).items() if isinstance(value, Tensor)})
+        moved = {name: send(value, device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +143,7 @@ def _choose(mask: Tensor, fresh: Tensor, other: Tensor) -> Tensor:
 
 
 def _paste(images: Tensor, sources: Tensor, boxes: Tensor, below: Tensor) -> Tensor:
-    """A copy of ``below``, slot 0 of every row, with the row's boxes pasted over it from the rows of the other slots."""
+    """A copy of ``below``, slot 0 of every row, with the row's boxes pasted on it from the rows of the other slots."""
     mixed = below.clone() if below is images else below
     bits = _BITS[images.element_size()]
     # numpy slices and copies small boxes in a third of the time that torch takes to slice them.
@@ -211,7 +212,8 @@ class Owners(_Hard):
     def __post_init__(self):
         if self.map.ndim != 3 or self.map.dtype != torch.uint8:
             raise ValueError(
-                f"expected an owner map of shape (B, H, W) and dtype uint8, received {tuple(self.map.shape)} {self.map.dtype}"
+                "expected an owner map of shape (B, H, W) and dtype uint8, "
+                f"received {tuple(self.map.shape)} {self.map.dtype}"
             )
 
     @property
@@ -229,7 +231,7 @@ class Owners(_Hard):
 
 
 def _cells(low: Tensor, high: Tensor, extent: int) -> tuple[Tensor, Tensor]:
-    """Cut ``[0, extent)`` at the edges of N intervals: ``(B, N, M)`` which cells each covers, ``(B, M)`` their lengths."""
+    """Cut ``[0, extent)`` at the edges of N intervals: ``(B, N, M)`` which cells each covers, ``(B, M)`` lengths."""
     ends = torch.tensor([0, extent], device=low.device).expand(len(low), 2)
     cuts = torch.cat([low, high, ends], dim=1).sort(dim=1).values
     start, stop = cuts[:, None, :-1], cuts[:, None, 1:]
@@ -257,7 +259,7 @@ class PastedBoxes(_Hard):
         return (row >= top) & (row < bottom), (column >= left) & (column < right)
 
     def owners(self, k: int) -> Tensor:
-        """``(B, H, W)`` uint8 owner map: the last box that covers a pixel owns it; all boxes beyond slot K - 1 are K."""
+        """``(B, H, W)`` uint8 owner map: the last box that covers a pixel owns it; boxes beyond slot K - 1 are K."""
         rows, columns = self._inside()
         owners = torch.zeros(len(rows), *self.size, dtype=torch.uint8, device=self.boxes.device)
         for n in range(self.boxes.shape[1]):

@@ -32,8 +32,9 @@ class Mix:
 
     Args:
         sources: ``(B, K)`` int64, the batch row that fills each slot; 0 <= sources < B.
-        form: the masks M in their cheapest exact form: :class:`~mixlab.masks.Constant`, :class:`~mixlab.masks.NestedBoxes`,
-            :class:`~mixlab.masks.PastedBoxes`, :class:`~mixlab.masks.Owners` or :class:`~mixlab.masks.Soft`.
+        form: the masks M in their cheapest exact form: :class:`~mixlab.masks.Constant`,
+            :class:`~mixlab.masks.NestedBoxes`, :class:`~mixlab.masks.PastedBoxes`, :class:`~mixlab.masks.Owners` or
+            :class:`~mixlab.masks.Soft`.
         weights: ``(B, K)`` float32, the label weight of each slot. Left out, it is the share of pixels that the
             masks really give to the slot.
         fill: what is seen where no slot is: a number, or a tensor that broadcasts to the images.
@@ -188,13 +189,16 @@ class Mix:
                 )
             return (self.weights[:, :, None] * labels.to(torch.float32)[self.sources]).sum(1)
         if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-            raise ValueError(f"expected integer class labels or (B, C) probabilities, received shape (B,) {labels.dtype}")
+            raise ValueError(
+                f"expected integer class labels or (B, C) probabilities, received shape (B,) {labels.dtype}"
+            )
         if num_classes is None:
             raise ValueError("expected num_classes, because class indices do not tell how many classes there are")
         labels = labels.long()
         if labels.device.type == "cpu" and len(labels) and not _within(labels, num_classes):
             raise ValueError(
-                f"expected labels in 0..{num_classes - 1}, received values from {int(labels.min())} to {int(labels.max())}"
+                f"expected labels in 0..{num_classes - 1}, "
+                f"received values from {int(labels.min())} to {int(labels.max())}"
             )
         targets = torch.zeros(len(self), num_classes, dtype=torch.float32, device=labels.device)
         return targets.scatter_add_(1, labels[self.sources], self.weights)
@@ -232,9 +236,10 @@ class Mix:
         """The same mix on another device."""
         if torch.device(device) == self.sources.device:
             return self
-        # Moved, not made anew: an accelerator divides with another last bit, and would have to be waited for to find out
-        # whether slot 0 is the row itself.
+        # Moved, not made anew: an accelerator divides with another last bit, and would have to be waited for to find
+        # out whether slot 0 is the row itself.
         known = vars(self) | {"anchored": self.anchored, "form": self.form.to(device)}
         moved = copy(self)
-        vars(moved).update({name: send(each, device) if isinstance(each, Tensor) else each for name, each in known.items()})
+        for name, each in known.items():
+            vars(moved)[name] = send(each, device) if isinstance(each, Tensor) else each
         return moved

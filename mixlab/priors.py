@@ -160,7 +160,8 @@ def conditional_dirichlet(
 def sticks_from_shares(shares: Tensor) -> Tensor:
     r"""Turn shares :math:`\varphi` into stick fractions :math:`v`: what is broken off of what is left.
 
-    .. math:: v_1 = \varphi_1, \qquad v_k = \varphi_k \Big/ \prod_{j<k} (1 - v_j) = \varphi_k \Big/ \sum_{j \ge k} \varphi_j
+    .. math::
+        v_1 = \varphi_1, \qquad v_k = \varphi_k \Big/ \prod_{j<k} (1 - v_j) = \varphi_k \Big/ \sum_{j \ge k} \varphi_j
 
     The second form is the one computed: it neither divides by a vanished product nor subtracts nearly equal numbers.
     Where nothing is left, :math:`v_k = 1`.

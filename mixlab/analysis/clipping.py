@@ -46,7 +46,8 @@ def _cdf_of_two_halves(r: Tensor) -> Tensor:
     safe = r.clamp(min=0.25)
     low = 4 * safe * (4 * safe).log() - 4 * safe + 1
     high = 4 * safe - 3 - 4 * safe * safe.log()
-    return torch.where(r <= 0.25, torch.zeros_like(r), torch.where(r <= 0.5, low, high)).where(r < 1, torch.ones_like(r))
+    inside = torch.where(r <= 0.5, low, high)
+    return torch.where(r <= 0.25, torch.zeros_like(r), inside).where(r < 1, torch.ones_like(r))
 
 
 def clipped_area_cdf(area: Tensor, alpha: float, count: int = 2000) -> Tensor:

@@ -63,7 +63,7 @@ def curves(records: pandas.DataFrame, quantity: str = "validation_error") -> dic
 
 
 def training_errors(records: pandas.DataFrame) -> dict[str, dict[str, tuple[list[float], list[float]]]]:
-    """Training errors on kept and on replaced labels, in percent: fraction corrupted -> method -> two lists of seeds."""
+    """Training errors on kept and replaced labels, in percent: fraction corrupted -> method -> two lists of seeds."""
     return _panels(records, lambda part: (part["kept_error"].tolist(), part["replaced_error"].tolist()))
 
 
@@ -79,7 +79,9 @@ def _panels(records: pandas.DataFrame, take) -> dict:
     return panels
 
 
-def gains(records: pandas.DataFrame, quantity: str = "test_error", reference: str = "ERM") -> dict[tuple[str, str], Difference]:
+def gains(
+    records: pandas.DataFrame, quantity: str = "test_error", reference: str = "ERM"
+) -> dict[tuple[str, str], Difference]:
     """How much lower an error is than the reference's, paired by seed: (corrupted, method) -> difference in points.
 
     Only seeds that both have are paired; without one, the pair of settings is left out.

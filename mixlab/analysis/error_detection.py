@@ -70,8 +70,8 @@ def detection_table(frame):
     """One line per network and method: areas, the difference to the single pass, and the method's own error.
 
     Returns:
-        A pandas DataFrame of strings, indexed by network and score: mean ± standard deviation (seeds), the difference with its 95 % interval, and
-        whether an ordering may be printed (five seeds, two standard errors).
+        A pandas DataFrame of strings, indexed by network and score: mean ± standard deviation (seeds), the difference
+        with its 95 % interval, and whether an ordering may be printed (five seeds, two standard errors).
     """
     import pandas
 

@@ -15,7 +15,8 @@ given i. For the cross-entropy of logits f, which is linear in its target, the e
 
     R \approx \underbrace{\tfrac1n \sum_i \ell(f(\tilde x_i), \tilde y_i)}_{\text{shrunk}}
     + \underbrace{\tfrac1{2n} \sum_i \mathrm{tr}(J_i^\top H_i J_i \Sigma_i)}_{\text{Jacobian}}
-    + \underbrace{\tfrac1{2n} \sum_{i,c} (p_{ic} - \tilde y_{ic})\,\mathrm{tr}(\nabla^2 f_c\, \Sigma_i)}_{\text{curvature}}
+    + \underbrace{\tfrac1{2n} \sum_{i,c} (p_{ic} - \tilde y_{ic})\,
+      \mathrm{tr}(\nabla^2 f_c\, \Sigma_i)}_{\text{curvature}}
     - \underbrace{\tfrac1n \sum_i \mathrm{tr}(J_i S_i)}_{\text{alignment}}
 
 with :math:`H = \mathrm{diag}(p) - pp^\top, \Sigma_i = \mathrm{E}\,\delta\delta^\top` and :math:`S_i =
@@ -125,8 +126,8 @@ def shrunk(values: Tensor, factor: float) -> Tensor:
 def covariances(inputs: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
     r"""Second moments of the perturbations of every example.
 
-    :math:`\Sigma_i = \mathrm{Var}(\lambda')\,(x_i - \bar x)(x_i - \bar x)^\top + \mathrm{E}(1 - \lambda')^2\,\Sigma`, and
-    the same with labels for :math:`S_i`.
+    :math:`\Sigma_i = \mathrm{Var}(\lambda')\,(x_i - \bar x)(x_i - \bar x)^\top + \mathrm{E}(1 - \lambda')^2\,\Sigma`,
+    and the same with labels for :math:`S_i`.
 
     Args:
         inputs: ``(n, D)``.

@@ -1,9 +1,10 @@
 r"""Rare classes: detectors of one class, trained on few examples of it, with and without synthetic ones.
 
 A *task* is one class against all others: ``few`` examples of the class, ``many`` of the rest. Three ways to train on it
-are compared: as it is; with the few repeated until both sides are equal (the control); with SMOTE's blends of the few in
-the place of the repetitions. Two learners are asked, since the answer depends on them: a decision tree, as in the paper
-that introduced SMOTE, and a small network (those of all tasks are trained together, as one batch of matrix products).
+are compared: as it is; with the few repeated until both sides are equal (the control); with SMOTE's blends of the few
+in the place of the repetitions. Two learners are asked, since the answer depends on them: a decision tree, as in the
+paper that introduced SMOTE, and a small network (those of all tasks are trained together, as one batch of matrix
+products).
 """
 
 from collections.abc import Callable

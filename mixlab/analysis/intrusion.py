@@ -32,7 +32,8 @@ def posterior(
     :math:`(1-\lambda) h`; its density is a trapezium :math:`t_{ab\lambda}`. So
 
     .. math::
-        q(\tilde x) = \frac{\sum_{ab} \pi_a \pi_b \mathrm{E}_\lambda[(\lambda y_a + (1-\lambda) y_b) t_{ab\lambda}(\tilde x)]}
+        q(\tilde x) = \frac{\sum_{ab} \pi_a \pi_b
+        \mathrm{E}_\lambda[(\lambda y_a + (1-\lambda) y_b) t_{ab\lambda}(\tilde x)]}
         {\sum_{ab} \pi_a \pi_b \mathrm{E}_\lambda[t_{ab\lambda}(\tilde x)]}
 
     Args:
@@ -50,7 +51,8 @@ def posterior(
         ValueError: for alpha <= 0.
 
     Example:
-        >>> posterior(torch.tensor([0.0]), alpha=1.0).item() > 0.5, posterior(torch.tensor([0.0]), alpha=32.0).item() > 0.5
+        >>> middle = torch.tensor([0.0])
+        >>> posterior(middle, alpha=1.0).item() > 0.5, posterior(middle, alpha=32.0).item() > 0.5
         (True, False)
     """
     if not alpha > 0:

@@ -66,7 +66,8 @@ def verdict(differences: Mapping[tuple[str, int], Difference]) -> str:
     Example:
         >>> from mixlab.analysis.paired import paired_difference
         >>> print(verdict({("nested, α = 1", 3): paired_difference([9.0, 9.1, 9.2], [9.1, 9.0, 9.2])}))
-        1 comparison with K = 2: 0 intervals below zero, 0 above, 1 around it (0.1 expected to leave it out by chance); 3 seeds: K > 2 is not confirmed to help at this scale.
+        1 comparison with K = 2: 0 intervals below zero, 0 above, 1 around it (0.1 expected to leave it out by chance);
+        3 seeds: K > 2 is not confirmed to help at this scale.
     """
     if not differences:
         return "No comparison with K = 2 is on record: nothing can be said."
@@ -74,8 +75,9 @@ def verdict(differences: Mapping[tuple[str, int], Difference]) -> str:
     above = sum(difference.low > 0 for difference in differences.values())
     seeds = min(difference.seeds for difference in differences.values())
     count = len(differences)
+    around = count - below - above
     tested = (f"{count} comparison{'s' * (count > 1)} with K = 2: {below} intervals below zero, {above} above, "
-              f"{count - below - above} around it ({0.05 * count:.1f} expected to leave it out by chance); {seeds} seeds")
+              f"{around} around it ({0.05 * count:.1f} expected to leave it out by chance); {seeds} seeds")
     helped = sum(difference.ordered and difference.mean < 0 for difference in differences.values())
     if seeds >= MINIMUM_SEEDS and helped > count / 2:
         return f"{tested}: K > 2 helps in {helped} of them."

@@ -7,8 +7,8 @@ Beta(α, α) tends to half a point mass at 0 and half at 1, and both ends give t
     + O(\alpha^2), \qquad h(\lambda) = r(\lambda) - R_\delta,
 
 where :math:`r(\lambda)` is the mean loss over all ordered pairs mixed with a fixed λ. The reason: :math:`1 /
-\mathrm{B}(\alpha, \alpha) = \alpha / 2 + O(\alpha^3)`, h vanishes at both ends, and the density of λ inside is that times
-:math:`(\lambda (1 - \lambda))^{\alpha - 1}`.
+\mathrm{B}(\alpha, \alpha) = \alpha / 2 + O(\alpha^3)`, h vanishes at both ends, and the density of λ inside is that
+times :math:`(\lambda (1 - \lambda))^{\alpha - 1}`.
 """
 
 from collections.abc import Callable

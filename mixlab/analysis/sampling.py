@@ -1,4 +1,4 @@
-"""What many draws of a mixer have in common: how often, how much and where it mixes, and whether its labels are true."""
+"""What many draws of a mixer have in common: how often, how much, where it mixes, and whether its labels are true."""
 
 from collections.abc import Iterable
 
@@ -78,7 +78,8 @@ def most_untrue(mix: Mix, kinds: int, ranks: Iterable[int]) -> list[int]:
     Example:
         >>> from mixlab.masks import Constant
         >>> halves = Constant(torch.full((3, 2), 0.5))
-        >>> mix = Mix(torch.tensor([[0, 1], [1, 2], [2, 0]]), halves, torch.tensor([[0.5, 0.5], [0.0, 1.0], [0.4, 0.6]]))
+        >>> weights = torch.tensor([[0.5, 0.5], [0.0, 1.0], [0.4, 0.6]])
+        >>> mix = Mix(torch.tensor([[0, 1], [1, 2], [2, 0]]), halves, weights)
         >>> most_untrue(mix, 3, [0, 1])
         [1, 2]
     """

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
 from dataclasses import dataclass
 
 from mixlab.analysis.paired import Difference, paired_difference
 
-__all__ = ["Comparison", "against", "by_seed", "by_width", "changes", "chosen_strengths", "compare", "sentences", "strength_table"]
+__all__ = ["Comparison", "against", "by_seed", "by_width", "changes", "chosen_strengths", "compare", "sentences",
+           "strength_table"]
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ def strength_table(frame, chosen: Mapping[int, float]):
         for setting, strength in {0.0: "none", max(test[width]): "strongest", alpha: "chosen"}.items():
             errors, losses = (pandas.Series(part[width].get(setting, []), dtype=float) for part in (test, train))
             rows.append({
-                "width": width, "α": setting, "strength": strength, "seeds": len(errors), "test error, %": errors.mean(),
-                "sd": errors.std(), "training loss, nats": losses.mean(),
+                "width": width, "α": setting, "strength": strength, "seeds": len(errors),
+                "test error, %": errors.mean(), "sd": errors.std(), "training loss, nats": losses.mean(),
             })
     return pandas.DataFrame(rows)
 

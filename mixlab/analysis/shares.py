@@ -12,7 +12,7 @@ __all__ = ["effective_images", "measured_effective_images", "naive_dirichlet", "
 
 
 def effective_images(alpha: float, k: int) -> float:
-    r"""Effective number of images of a symmetric Dirichlet: :math:`1 / E \sum_k \varphi_k^2 = (K\alpha + 1)/(\alpha + 1)`.
+    r"""Effective number of images of a symmetric Dirichlet: :math:`1 / E \sum_k \varphi_k^2 = (K\alpha+1)/(\alpha+1)`.
 
     It is 1 where one image has everything, K where all have the same, and follows from
     :math:`E\varphi_k^2 = (\alpha + 1) / (K (K \alpha + 1))`.

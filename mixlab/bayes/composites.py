@@ -33,7 +33,9 @@ class Composites:
     Example:
         >>> pool, labels = torch.rand(6, 1, 8, 8), torch.tensor([0, 1, 2, 0, 1, 2])
         >>> g = torch.Generator().manual_seed(0)
-        >>> around = blended_composites(pool, labels, num_classes=3, k=3, alpha=1.0, anchor_share=0.5, draws=4, generator=g)
+        >>> around = blended_composites(
+        ...     pool, labels, num_classes=3, k=3, alpha=1.0, anchor_share=0.5, draws=4, generator=g
+        ... )
         >>> len(around), around.apply(0, torch.rand(5, 1, 8, 8)).shape, around.weights.tolist()
         (4, torch.Size([5, 1, 8, 8]), [0.5, 0.5, 0.5, 0.5])
     """
@@ -163,7 +165,9 @@ def _check(images: Tensor, labels: Tensor, k: int, anchor_share: float, draws: i
     if images.ndim != 4 or not images.is_floating_point():
         raise ValueError(f"expected floating-point images (N, C, H, W), received {tuple(images.shape)} {images.dtype}")
     if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
-        raise ValueError(f"expected int64 labels of shape ({len(images)},), received {tuple(labels.shape)} {labels.dtype}")
+        raise ValueError(
+            f"expected int64 labels of shape ({len(images)},), received {tuple(labels.shape)} {labels.dtype}"
+        )
     if not 1 <= k <= len(images) + 1:
         raise ValueError(f"expected 1 <= k <= {len(images) + 1}, since the pool has {len(images)} rows, received {k}")
     if not 0 < anchor_share <= 1:

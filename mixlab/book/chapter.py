@@ -116,6 +116,8 @@ def sizes(
         raise ValueError(f"expected a budget among {', '.join(BUDGETS)}, received {budget!r}")
     for name, table in {**tables, "dry": dry}.items():
         if set(table) != set(cpu):
-            raise ValueError(f"expected the sizes {sorted(cpu)} under {name!r} as under 'cpu', received {sorted(table)}")
+            raise ValueError(
+                f"expected the sizes {sorted(cpu)} under {name!r} as under 'cpu', received {sorted(table)}"
+            )
     chosen = dry if dry_run() else tables[budget]
     return SimpleNamespace(**chosen, budget=budget, device="cpu" if budget == "cpu" else "auto")

@@ -86,7 +86,8 @@ class Loader:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Iterate over the batches of ``epoch``, from batch number ``start`` on."""
         for number, rows in self.schedule.batches(epoch, start):
-            yield self._batch(rows.to(self.labels.device, non_blocking=True), generator(self.seed, "augment", epoch, number))
+            draws = generator(self.seed, "augment", epoch, number)
+            yield self._batch(rows.to(self.labels.device, non_blocking=True), draws)
 
     def _batch(self, rows: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
         # The whole global batch is augmented before a process takes its rows: no draw depends on the world.

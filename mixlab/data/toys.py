@@ -51,7 +51,9 @@ def crescents(n: int, generator: torch.Generator, noise: float = 0.1) -> Points:
     return Points(middle + noise * torch.randn(n, 2, generator=generator), labels)
 
 
-def line(n: int, generator: torch.Generator, classes: tuple[int, int, int] = (0, 1, 0), half_width: float = 0.3) -> Points:
+def line(
+    n: int, generator: torch.Generator, classes: tuple[int, int, int] = (0, 1, 0), half_width: float = 0.3
+) -> Points:
     """Draw three separate intervals on a line, around -1, 0 and 1.
 
     With the classes A, B, A = (0, 1, 0) half-way between two points of A lies B; with (0, 0, 1) it does not.

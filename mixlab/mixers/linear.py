@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mixlab.masks import Constant
 from mixlab.mix import Mix
-from mixlab.mixers.base import KMixer, Mixer, PairMixer, check_k, draw_shares
+from mixlab.mixers.base import KMixer, Mixer, PairMixer, draw_shares
 
 __all__ = ["DMixup", "Identity", "Mixup", "SMOTE"]
 
@@ -38,7 +38,9 @@ class Identity(Mixer):
 
 @dataclass(frozen=True)
 class DMixup(KMixer):
-    r"""Blend K images: :math:`\hat x = \sum_k \varphi_k x_k,\ \hat y = \sum_k \varphi_k y_k,\ \varphi \sim \mathrm{Dir}(\alpha)`.
+    r"""Blend K images: :math:`\hat x = \sum_k \varphi_k x_k,\ \hat y = \sum_k \varphi_k y_k`.
+
+    The shares are :math:`\varphi \sim \mathrm{Dir}(\alpha)`.
 
     Args:
         k: number of images K >= 1, the row itself first.

@@ -1,7 +1,8 @@
 r"""Regional mixing: every pixel keeps one owner.
 
-**Method card.** CutMix (Yun et al., 2019) pastes a box of a partner; DCutMix (K-image paper, eqs 4 and 5) breaks a stick
-and nests K - 1 boxes; PastedCutMix repeats CutMix's paste K - 1 times. Labels are the shares of pixels really shown.
+**Method card.** CutMix (Yun et al., 2019) pastes a box of a partner; DCutMix (K-image paper, eqs 4 and 5) breaks a
+stick and nests K - 1 boxes; PastedCutMix repeats CutMix's paste K - 1 times. Labels are the shares of pixels really
+shown.
 
 - *How to use*: ``DCutMix(k=5, alpha=0.2, num_classes=100)(images, labels)``.
 - *Settings*: CutMix α = 1; DCutMix K = 5, α = 0.2 or 1 (CIFAR-100), K = 3, α = 1/3 (CIFAR-10). With α = 1/K the

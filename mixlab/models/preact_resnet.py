@@ -1,7 +1,5 @@
 """PreAct ResNet-18 for small images, of any width."""
 
-from collections import OrderedDict
-
 from torch import Tensor, nn
 
 from mixlab.models.regularisers import Regularisers

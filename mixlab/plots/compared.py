@@ -44,7 +44,9 @@ def settings(
     return figure
 
 
-def strengths(table: Mapping[int, Mapping[float, Sequence[float]]], chosen: Mapping[int, float], quantity: str) -> Figure:
+def strengths(
+    table: Mapping[int, Mapping[float, Sequence[float]]], chosen: Mapping[int, float], quantity: str
+) -> Figure:
     """Error over mixing strength, a line for every width; the strength that each width chooses is ringed.
 
     Args:
@@ -84,7 +86,8 @@ def oversampled(rows: np.ndarray, labels: np.ndarray, added: Mapping[str, np.nda
     for ax, (title, more) in zip(axes[0], added.items()):
         ax.plot(*rows[labels == 0].T, ".", color=common, markersize=4, label="common class")
         ax.plot(*more.T, "x", color=new, markersize=5, markeredgewidth=1, label="added")
-        ax.plot(*rows[labels == 1].T, "o", color=rare, markersize=7, markerfacecolor="none", markeredgewidth=2, label="rare class")
+        ax.plot(*rows[labels == 1].T, "o", color=rare, markersize=7, markerfacecolor="none", markeredgewidth=2,
+                label="rare class")
         ax.set(title=title, xlabel="first input")
     axes[0, 0].set_ylabel("second input")
     axes[0, -1].legend(fontsize=8)

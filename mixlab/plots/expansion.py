@@ -39,8 +39,9 @@ def shrunken_cloud(
     left.plot(*inputs.mean(0), "k+", markersize=12)
     left.set_title("drawn in: open marks → filled marks", fontsize=10)
     right.plot(*mixed.T, ".", color="grey", markersize=3, alpha=0.5)
-    right.plot(*inputs[example], markers[labels[example]], color=colours[labels[example]], markersize=8, markerfacecolor="none")
-    right.plot(*moved[example], markers[labels[example]], color=colours[labels[example]], markersize=7)
+    marker, colour = markers[labels[example]], colours[labels[example]]
+    right.plot(*inputs[example], marker, color=colour, markersize=8, markerfacecolor="none")
+    right.plot(*moved[example], marker, color=colour, markersize=7)
     values, vectors = np.linalg.eigh(covariance)
     angle = np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1]))
     right.add_patch(
@@ -72,10 +73,8 @@ def expansion_check(
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.3))
     for number, (name, colour, marker) in enumerate(zip(measured, _colours(3), "os^")):
         mean, error = np.array(measured[name]).T / terms[name]
-        shift = 1 + 0.03 * (number - 1)
-        left.errorbar(
-            np.array(scales) * shift, mean, 2 * abs(error), fmt=marker, color=colour, label=name, capsize=2, markersize=5
-        )
+        places = np.array(scales) * (1 + 0.03 * (number - 1))
+        left.errorbar(places, mean, 2 * abs(error), fmt=marker, color=colour, label=name, capsize=2, markersize=5)
     left.axhline(1, color="black", linewidth=1)
     left.set(xscale="log", xlabel="scale of the perturbations (1 is mixup)", ylabel="simulated / formula")
     left.legend(fontsize=8)
@@ -92,7 +91,8 @@ def term_sizes(alphas: Sequence[float], terms: Mapping[str, Sequence[float]], ex
 
     Args:
         alphas: concentrations.
-        terms: values over α; those called ``"unmixed"`` and ``"shrunk"`` are levels, the others are added to the latter.
+        terms: values over α; those called ``"unmixed"`` and ``"shrunk"`` are levels, the others are added to the
+            latter.
         exact: the mixup risk at each α.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.2))

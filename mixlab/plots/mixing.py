@@ -73,7 +73,7 @@ def _bare(ax: Axes) -> None:
 def _label_bar(ax: Axes, names: Sequence[str], weights: np.ndarray, colours: np.ndarray) -> None:
     """A bar of length one, cut by the weights; parts below 4 % go without a name."""
     start = 0.0
-    for name, weight, colour in zip(names, weights, colours):
+    for weight, colour in zip(weights, colours):
         ax.barh(0, weight, left=start, color=colour, height=1, edgecolor="white")
         start += weight
     ax.set(xlim=(0, 1), ylim=(-0.5, 0.5))
@@ -159,7 +159,8 @@ def clipped_areas(
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.0))
     first, second, third = _colours(3)
     width, middles = edges[1] - edges[0], (edges[1:] + edges[:-1]) / 2
-    left.hist(whole, bins=edges, density=True, histtype="step", color=second, linewidth=1.5, label="inside the image, counted")
+    left.hist(whole, bins=edges, density=True, histtype="step", color=second, linewidth=1.5,
+              label="inside the image, counted")
     left.hist(clipped, bins=edges, density=True, color=first, alpha=0.45, label="clipped, counted")
     left.plot(middles, np.diff(cdf) / width, color="black", linewidth=1.2, label="clipped, theory")
     left.set(xlabel="part of the image that is pasted", ylabel="density", title="α = 1")

@@ -192,14 +192,16 @@ def corruption_curves(panels: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
             values = np.asarray(values)
             epochs = np.arange(1, values.shape[1] + 1)
             axis.plot(epochs, values.T, color=f"C{number}", alpha=0.25, linewidth=0.8)
-            axis.plot(epochs, values.mean(0), color=f"C{number}", linestyle=STYLES[number % 4], linewidth=2, label=method)
+            style = STYLES[number % 4]
+            axis.plot(epochs, values.mean(0), color=f"C{number}", linestyle=style, linewidth=2, label=method)
         axis.set(title=title, xlabel="epoch")
     axes[0, 0].set_ylabel("validation error (true labels), %")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 
-def memorised_labels(panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]], chance: float) -> Figure:
+def memorised_labels(panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+                     chance: float) -> Figure:
     """Show training errors apart for kept and replaced labels, every seed a point.
 
     Args:

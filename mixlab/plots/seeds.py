@@ -29,8 +29,9 @@ def series_figure(panels: Mapping[str, Mapping[str, Mapping[float, Sequence[floa
         for number, (label, results) in enumerate(series.items()):
             shift = 0.16 * (number - (len(series) - 1) / 2)
             places = [ticks.index(setting) + shift for setting in results]
+            marker = "osD^"[number % 4]
             for place, values in zip(places, results.values()):
-                axis.plot([place] * len(values), values, "osD^"[number % 4], color=f"C{number}", alpha=0.5, markersize=4)
+                axis.plot([place] * len(values), values, marker, color=f"C{number}", alpha=0.5, markersize=4)
             axis.plot(places, [np.mean(values) for values in results.values()], color=f"C{number}", label=label,
                       linestyle=["-", "--", "-.", ":"][number % 4])
         if reference is not None:

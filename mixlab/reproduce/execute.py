@@ -80,4 +80,6 @@ def measure_of(run: Run):
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"expected a measure as 'package.module:function', received {run.measure!r}: {error}") from error
+        raise ValueError(
+            f"expected a measure as 'package.module:function', received {run.measure!r}: {error}"
+        ) from error

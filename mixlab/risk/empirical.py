@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import one_hot
 
@@ -22,6 +21,7 @@ class EmpiricalRisk(nn.Module):
         ValueError: if `label_smoothing` is outside [0, 1].
 
     Example:
+        >>> import torch
         >>> risk = EmpiricalRisk()
         >>> round(risk(nn.Identity(), (torch.zeros(3, 4), torch.tensor([0, 1, 2]))).item(), 4)
         1.3863
@@ -58,6 +58,7 @@ def distributions(labels: Tensor, num_classes: int) -> Tensor:
         ValueError: as `EmpiricalRisk.forward` says.
 
     Example:
+        >>> import torch
         >>> distributions(torch.tensor([2, 0]), 3)
         tensor([[0., 0., 1.],
                 [1., 0., 0.]])

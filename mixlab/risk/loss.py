@@ -33,7 +33,8 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor, reduction: str = "mean")
     """
     if logits.ndim != 2 or logits.shape != targets.shape:
         raise ValueError(
-            f"expected logits and targets of one shape (B, C), received {tuple(logits.shape)} and {tuple(targets.shape)}"
+            "expected logits and targets of one shape (B, C), "
+            f"received {tuple(logits.shape)} and {tuple(targets.shape)}"
         )
     if reduction not in REDUCTIONS:
         raise ValueError(f"expected a reduction of {', '.join(REDUCTIONS)}, received {reduction!r}")

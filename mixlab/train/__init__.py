@@ -11,6 +11,6 @@ from mixlab.train.recipes import BUDGETS, Budget, recipes
 from mixlab.train.result import Result, read_record, validate, write_record
 
 __all__ = [
-    "BUDGETS", "Budget", "Checkpoints", "Cosine", "Metrics", "MultiStep", "Recipe", "Result", "evaluate", "fit", "predict",
-    "read_record", "recipes", "validate", "write_record",
+    "BUDGETS", "Budget", "Checkpoints", "Cosine", "Metrics", "MultiStep", "Recipe", "Result", "evaluate", "fit",
+    "predict", "read_record", "recipes", "validate", "write_record",
 ]

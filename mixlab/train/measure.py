@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
 
 from mixlab.data import Dataset, Split
 from mixlab.train.evaluate import Metrics, metrics, predict, totals

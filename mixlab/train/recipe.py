@@ -90,7 +90,8 @@ class Recipe:
 
     def __post_init__(self):
         if self.epochs < 1 or self.batch_size < 1:
-            raise ValueError(f"expected epochs and batch_size of at least 1, received {self.epochs} and {self.batch_size}")
+            raise ValueError("expected epochs and batch_size of at least 1, "
+                             f"received {self.epochs} and {self.batch_size}")
         if not (self.lr > 0 and 0 <= self.momentum < 1 and self.weight_decay >= 0):
             raise ValueError(f"expected lr > 0, momentum in [0, 1) and weight_decay >= 0, "
                              f"received {self.lr}, {self.momentum} and {self.weight_decay}")

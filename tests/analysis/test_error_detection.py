@@ -38,7 +38,8 @@ def test_verdict_compares_readings_with_every_other_score():
                      "MC dropout": {s: 0.85 + 0.01 * s for s in range(5)},
                      "composites, reading A": {s: 0.82 + 0.01 * s + 0.001 * (s % 2) for s in range(5)}}}
     network, better, worse = verdict(found).splitlines()
-    assert network == "net" and better.startswith("  reading A minus single pass: +0.0204") and better.endswith(": better")
+    assert network == "net"
+    assert better.startswith("  reading A minus single pass: +0.0204") and better.endswith(": better")
     assert "minus MC dropout: -0.0296" in worse and worse.endswith(": worse")
     few = {"net": {method: {s: seeds[s] for s in range(3)} for method, seeds in found["net"].items()}}
     assert all(line.endswith("no ordering") for line in verdict(few).splitlines()[1:])

@@ -22,7 +22,9 @@ def record(row, seed, error, width=4, alpha=1.0):
     return {"row": row, "seed": seed, "test_error": error, "width": width, "risk": risk}
 
 
-FRAME = pandas.DataFrame([record("a", 0, 9.0), record("b", 0, 7.0, alpha=0.0), record("a", 1, 8.0), record("b", 2, 1.0)])
+FRAME = pandas.DataFrame([
+    record("a", 0, 9.0), record("b", 0, 7.0, alpha=0.0), record("a", 1, 8.0), record("b", 2, 1.0),
+])
 
 
 def test_numbers_are_kept_by_row_and_seed():
@@ -69,7 +71,8 @@ def test_the_grid_is_by_width_and_strength():
 
 
 def test_a_comparison_counts_what_is_missing_and_walks_the_steps():
-    frame = pandas.DataFrame([record(row, seed, error) for seed in range(3) for row, error in (("a", 9.0), ("b", 7.0 + seed / 99))])
+    rows = [record(row, seed, error) for seed in range(3) for row, error in (("a", 9.0), ("b", 7.0 + seed / 99))]
+    frame = pandas.DataFrame(rows)
     frame.attrs["missing"] = ["x"]
     found = compare(frame, "a")
     assert str(found).splitlines()[0] == "runs without a record yet: 1"
@@ -84,7 +87,9 @@ def test_a_comparison_of_nothing_says_so():
 
 
 def test_the_table_of_strengths_keeps_the_choice_apart_from_the_strongest():
-    frame = pandas.DataFrame([record("r", 0, error, alpha=alpha) | {"train_loss": 1.0} for alpha, error in ((0.0, 9.0), (1.0, 7.0), (8.0, 8.0))])
+    errors = {0.0: 9.0, 1.0: 7.0, 8.0: 8.0}
+    rows = [record("r", 0, error, alpha=alpha) | {"train_loss": 1.0} for alpha, error in errors.items()]
+    frame = pandas.DataFrame(rows)
     table = strength_table(frame, {4: 1.0})
     assert dict(zip(table["strength"], table["test error, %"])) == {"none": 9.0, "strongest": 8.0, "chosen": 7.0}
     assert strength_table(frame, {4: 0.0})["strength"].tolist() == ["chosen", "strongest"]

@@ -36,7 +36,8 @@ def around(kind=nested_composites, k=4, draws=6, anchor_share=0.5, seed=0):
 
 def test_constant_network_reading_a_is_the_constant():
     result = predictive(Constant([0.5, 0.3, 0.2]), IMAGES, around())
-    assert torch.allclose(result.averaged, torch.tensor([[0.5, 0.3, 0.2]], dtype=torch.float64).expand(7, -1), atol=1e-7)
+    p = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    assert torch.allclose(result.averaged, p.expand(7, -1), atol=1e-7)
 
 
 def test_constant_network_reading_b_has_a_closed_form():

@@ -29,7 +29,9 @@ def test_an_ambiguous_or_unknown_chapter_is_refused(project, name):
         project.chapter(name)
 
 
-@pytest.mark.parametrize("change", ["mixlab/mix.py", "mixlab/table.json", "requirements.lock", "book/results/grid/a.json"])
+@pytest.mark.parametrize(
+    "change", ["mixlab/mix.py", "mixlab/table.json", "requirements.lock", "book/results/grid/a.json"]
+)
 def test_surroundings_see_package_lock_and_results(project, change):
     before = project.surroundings()
     path = project.root / change

@@ -199,12 +199,12 @@ def test_gradients_with_respect_to_masks_and_their_shares():
     maps = torch.rand(2, 2, 2, 3, generator=seeded(), dtype=torch.float64, requires_grad=True)
     sources = torch.tensor([[0, 1], [1, 0]])
     for mode in ("nearest", "bilinear"):
-        assert torch.autograd.gradcheck(lambda m: Mix(sources, Soft(m, (4, 6), mode)).apply(images), maps)
+        assert torch.autograd.gradcheck(lambda m, mode=mode: Mix(sources, Soft(m, (4, 6), mode)).apply(images), maps)
     shares = torch.rand(2, 2, generator=seeded(), dtype=torch.float64, requires_grad=True)
     for k in (2, 3):
         slots = torch.cat([sources, sources[:, :1]], dim=1)[:, :k]
         wide = torch.rand(2, k, generator=seeded(), dtype=torch.float64, requires_grad=True)
-        assert torch.autograd.gradcheck(lambda c: Mix(slots, Constant(c)).apply(images), wide)
+        assert torch.autograd.gradcheck(lambda c, slots=slots: Mix(slots, Constant(c)).apply(images), wide)
     targets = Mix(sources, Constant(shares)).targets(torch.tensor([0, 1]), 3)
     targets[0, 0].backward()
     assert shares.grad[0, 0] == 1 and shares.grad.sum() == 1
@@ -390,7 +390,8 @@ def test_a_mix_replays_on_another_device(form, k, memory_format):
 def test_a_moved_mix_is_on_its_new_device_as_a_whole(form):
     mix = _mix(form, batch=4, k=3, size=(6, 5), fill=torch.zeros(2, 1, 1), boxes=2)
     moved = mix.to("meta")
-    tensors = [value for value in [*vars(moved).values(), *vars(moved.form).values()] if isinstance(value, torch.Tensor)]
+    values = [*vars(moved).values(), *vars(moved.form).values()]
+    tensors = [value for value in values if isinstance(value, torch.Tensor)]
     assert len(tensors) == 5 and {tensor.device.type for tensor in tensors} == {"meta"}
     assert (len(moved), moved.k, moved.anchored) == (4, 3, mix.anchored)  # known without a look at what has no values
     assert type(moved.form) is type(mix.form) and mix.sources.device.type == "cpu" and mix.to("cpu") is mix

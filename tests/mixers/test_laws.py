@@ -197,7 +197,7 @@ def test_pasted_cutmix_covers_so_that_independent_overlaps_would_leave_phi():
     covered = (rows[:, :, 15] & columns[:, :, 15]).double().numpy()
     # φ_3 and φ_2 / (φ_1 + φ_2) of a flat Dirichlet are Beta(1, 2) and uniform: mean areas of 1/3 and 1/2.
     for slot, (a, b) in zip((1, 0), ((1, 2), (1, 1))):
-        def hit(area):
+        def hit(area, a=a, b=b):
             return min(np.sqrt(area), 1) ** 2 * beta_law.pdf(area, a, b)
 
         assert_probabilities([covered[:, slot].sum()], [quad(hit, 0, 1)[0]], n)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mixlab.analysis.imbalance import Detection
-from mixlab.mixers import Cutout, CutMix
+from mixlab.mixers import CutMix, Cutout
 from mixlab.plots import compared, expansion, mixing
 
 IMAGES = torch.rand(4, 3, 12, 12, generator=torch.Generator().manual_seed(0))

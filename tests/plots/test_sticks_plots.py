@@ -52,7 +52,8 @@ def test_theory_is_a_line_and_draws_are_points():
 
 
 def test_small_alpha_and_rounding_are_drawn_on_logarithmic_axes():
-    for figure in (small_alpha_figure([0.1, 1], [0.2, 0.9], {"ours": [0.21, 0.9]}), rounding_figure([8, 16], {"K": [0.1, 0.05]})):
+    small_alpha = small_alpha_figure([0.1, 1], [0.2, 0.9], {"ours": [0.21, 0.9]})
+    for figure in (small_alpha, rounding_figure([8, 16], {"K": [0.1, 0.05]})):
         assert figure.axes[0].get_xscale() == figure.axes[0].get_yscale() == "log"
 
 

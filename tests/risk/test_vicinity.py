@@ -48,7 +48,9 @@ def test_mixed_is_the_mix_that_the_mixer_draws():
     assert torch.equal(drawn, mix.apply(IMAGES)) and torch.equal(targets, mix.targets(LABELS, 3))
 
 
-@pytest.mark.parametrize(("vicinity", "risk"), [(Delta(), EmpiricalRisk()), (Mixed(Mixup(1.0)), VicinalRisk(Mixup(1.0)))])
+@pytest.mark.parametrize(
+    ("vicinity", "risk"), [(Delta(), EmpiricalRisk()), (Mixed(Mixup(1.0)), VicinalRisk(Mixup(1.0)))]
+)
 def test_sampled_risk_is_the_risk_it_stands_for(vicinity, risk):
     model = nn.Sequential(nn.Flatten(), nn.Linear(40, 3))
     batch = IMAGES, LABELS

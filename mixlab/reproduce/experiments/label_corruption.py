@@ -17,8 +17,8 @@ from mixlab.train.recipes import budget as known_budget
 
 SEEDS = range(5)
 CORRUPTION = (0.2, 0.5, 0.8)
-# The paper's best dropout is 0.7 (20 %) and 0.8 (50 and 80 %) at width 64. At width 8 that leaves two channels and learns
-# nothing; of 0.2, 0.3, 0.5 and 0.7 the first had the lowest validation error (seed 0, 50 % corrupted).
+# The paper's best dropout is 0.7 (20 %) and 0.8 (50 and 80 %) at width 64. At width 8 that leaves two channels and
+# learns nothing; of 0.2, 0.3, 0.5 and 0.7 the first had the lowest validation error (seed 0, 50 % corrupted).
 DROPOUT = {"cpu": 0.2, "gpu": 0.7, "paper": 0.7}
 SIZE = {
     "cpu": {"data": "fashion-mnist", "limit": 1000, "validation": 0.01, "width": 8, "recipe": "demo", "epochs": 20},

@@ -60,7 +60,7 @@ def runs(budget: str) -> Iterator[Run]:
 
 
 def measure(model: nn.Module, data: Dataset, run: Run) -> dict:
-    """Area under the curve of every score on the test set, the errors of every prediction, and how the share was chosen."""
+    """Area under the curve of every score on the test set, errors of every prediction, and how the share was chosen."""
     device = next(model.parameters()).device
     enabled = run.precision == "bf16-mixed"
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
