@@ -19,8 +19,8 @@ def test_as_it_is_adds_nothing(generator):
 
 
 def test_copies_are_copies(generator):
-    distance = torch.cdist(copies(ROWS, 4, generator), ROWS[:4])
-    assert float(distance.min(1).values.max()) < 1e-6
+    equal = copies(ROWS, 4, generator)[:, None] == ROWS[:4]
+    assert bool(equal.all(2).any(1).all())
 
 
 def test_smote_stays_on_segments_between_the_rare_rows(generator):
@@ -33,7 +33,9 @@ def test_smote_stays_on_segments_between_the_rare_rows(generator):
 
 def test_smote_adds_what_copies_cannot(generator):
     """The control of the test above: most added rows are no rows that were there."""
-    distance = torch.cdist(smote(ROWS, 4, generator), ROWS[:4]).min(1).values
+    # From differences: the matrix product, which many rows would take, rounds by the processor.
+    exact = "donot_use_mm_for_euclid_dist"
+    distance = torch.cdist(smote(ROWS, 4, generator), ROWS[:4], compute_mode=exact).min(1).values
     assert float((distance > 1e-3).float().mean()) > 0.9
 
 
