@@ -70,7 +70,7 @@ class Budget:
     compile: bool
 
 
-# Without instructions for bfloat16, as many processors are, autocast to it is ten times slower than float32.
+# Without instructions for bfloat16, as many processors are, autocast to it is several times slower than float32.
 BUDGETS = {
     "cpu": Budget("small", limit=10_000, width=16, precision="32-true", compile=False),
     "gpu": Budget("medium", limit=None, width=None, precision="bf16-mixed", compile=True),
