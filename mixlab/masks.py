@@ -23,8 +23,9 @@ Pick = Callable[[int], Tensor]
 # Same-size integers: numpy knows neither bfloat16 nor the 8-bit floats, and a copy need not know what it copies.
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
-# Copying boxes costs a call for each, looking pixels up costs some time for each. Measured on two CPU cores, a call is
-# worth about a thousand look-ups: at 3x32x32 calls win for one or two boxes, at 3x224x224 for any sensible K.
+# Copying boxes costs a call for each; other ways cost some time for each number. Measured on two CPU cores, a call is
+# worth looking up about a thousand numbers, or, for one box alone, calculating with about four thousand. So at 3x32x32
+# calls win for two boxes, at 3x224x224 for any sensible K.
 _ELEMENTS_PER_BOX = 1024
 
 
@@ -132,13 +133,13 @@ def _gather(images: Tensor, sources: Tensor, owners: Tensor) -> Tensor:
 
 
 def _choose(mask: Tensor, fresh: Tensor, other: Tensor) -> Tensor:
-    """``torch.where(mask, fresh, other)``; may overwrite ``fresh``, which must be a tensor of the caller's own."""
+    """``fresh`` where an integer ``mask`` is 1, ``other`` where it is 0; may overwrite ``fresh``."""
     if torch.is_grad_enabled() and (fresh.requires_grad or other.requires_grad):
-        return torch.where(mask, fresh, other)
-    # One allocation, and on a CPU half the time: bit operations are vectorised for a broadcast mask, where is not.
-    bits = _BITS[fresh.element_size()]
-    target, other = fresh.view(bits), other.view(bits)
-    target.bitwise_xor_(other).bitwise_and_(mask.to(bits).neg_()).bitwise_xor_(other)
+        return torch.where(mask != 0, fresh, other)
+    # One allocation, and on a CPU a quarter of the time, since where is not vectorised for a mask of bool. The bits are
+    # taken for integers, whose differences wrap around: exact for every value, also for NaN.
+    target, other = fresh.view(mask.dtype), other.view(mask.dtype)
+    torch.addcmul(other, target.sub_(other), mask, out=target)
     return fresh
 
 
@@ -182,14 +183,18 @@ class _Hard(_Masks):
         """Give every pixel to its owner; see :meth:`mixlab.Mix.apply`."""
         _check_size(self.size, images)
         k = sources.shape[1]
-        owners = self.owners(k).view(len(images), *[1] * (images.ndim - 3), *self.size)
+        shape = (len(images), *[1] * (images.ndim - 3), *self.size)
         if k == 1:
             mixed = pick(0).clone()
         elif k == 2 and images.device.type == "cpu":
-            mixed = _choose(owners == 1, pick(1), pick(0))
+            mixed = _choose(self._second(_BITS[images.element_size()]).view(shape), pick(1), pick(0))
         else:
-            mixed = _gather(images, sources, owners)
-        return torch.where(owners == k, fill.to(mixed.dtype), mixed) if self.can_fill(k) else mixed
+            mixed = _gather(images, sources, self.owners(k).view(shape))
+        return torch.where(self.owners(k).view(shape) == k, fill.to(mixed.dtype), mixed) if self.can_fill(k) else mixed
+
+    def _second(self, dtype: torch.dtype) -> Tensor:
+        """``(B, H, W)`` of an integer dtype: 1 where slot 1 is the owner, 0 elsewhere."""
+        return (self.owners(2) == 1).to(dtype)
 
     def can_fill(self, k: int) -> bool:
         """Whether some pixel may belong to nobody."""
@@ -258,6 +263,13 @@ class PastedBoxes(_Hard):
         row, column = torch.arange(height, device=device), torch.arange(width, device=device)
         return (row >= top) & (row < bottom), (column >= left) & (column < right)
 
+    def _second(self, dtype: torch.dtype) -> Tensor:
+        """``(B, H, W)`` of an integer dtype: 1 where slot 1 is the owner, 0 elsewhere."""
+        if self.boxes.shape[1] != 1:
+            return super()._second(dtype)
+        rows, columns = (inside[:, 0].to(dtype) for inside in self._inside())
+        return rows[:, :, None] & columns[:, None, :]
+
     def owners(self, k: int) -> Tensor:
         """``(B, H, W)`` uint8 owner map: the last box that covers a pixel owns it; boxes beyond slot K - 1 are K."""
         rows, columns = self._inside()
@@ -289,7 +301,7 @@ class PastedBoxes(_Hard):
         """Paste; see :meth:`mixlab.Mix.apply`."""
         k, boxes = sources.shape[1], self.boxes.shape[1]
         needs_gradient = torch.is_grad_enabled() and images.requires_grad
-        worth_copying = images[:1].numel() > _ELEMENTS_PER_BOX * boxes
+        worth_copying = images[:1].numel() > _ELEMENTS_PER_BOX * (4 if boxes == 1 else boxes)
         if images.device.type != "cpu" or needs_gradient or not worth_copying or self.can_fill(k):
             return super().apply(images, sources, pick, fill)
         _check_size(self.size, images)
@@ -311,9 +323,9 @@ class NestedBoxes(PastedBoxes):
         """``(B, K)`` float32: the exact share of pixels of each slot, from the areas of the boxes."""
         whole = self.size[0] * self.size[1]
         height, width = (self.boxes[:, :, 2:] - self.boxes[:, :, :2]).unbind(2)
-        area = height * width
-        shown = F.pad(area, (1, 0), value=whole) - F.pad(area, (0, 1))
-        return shown[:, :k].to(torch.float32) / whole
+        outermost, beyond = height.new_full((len(height), 1), whole), height.new_zeros(len(height), 1)
+        areas = torch.cat([outermost, height * width, beyond], dim=1)
+        return (areas[:, :-1] - areas[:, 1:])[:, :k].to(torch.float32) / whole
 
     def owners(self, k: int) -> Tensor:
         """``(B, H, W)`` uint8 owner map: how many boxes a pixel's row and its column both meet."""

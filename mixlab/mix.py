@@ -147,8 +147,10 @@ class Mix:
         def pick(slot: int) -> Tensor:
             if slot == 0 and self.anchored:
                 return images
-            # Plain indexing, unlike index_select, keeps channels_last.
-            return images[self.sources[:, slot]]
+            rows = self.sources[:, slot]
+            # On a CPU index_select copies whole rows, in a third of the time; only indexing keeps channels_last.
+            quick = images.device.type == "cpu" and images.is_contiguous()
+            return images.index_select(0, rows) if quick else images[rows]
 
         # In the images' own precision: a number would become float32 first, also for float64 images.
         dtype = images.dtype if images.is_floating_point() else None

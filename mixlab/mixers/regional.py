@@ -38,11 +38,10 @@ def clipped_boxes(area: Tensor, size: tuple[int, int], generator: torch.Generato
     Returns:
         ``(..., 4)`` int64 edges ``top, left, bottom, right``.
     """
-    extent = torch.tensor(size, dtype=torch.float64, device=area.device)
+    extent = torch.tensor([*size, *size], dtype=torch.float64, device=area.device)
     centre = torch.rand(*area.shape, 2, dtype=torch.float64, generator=generator, device=area.device)
     half = area.sqrt()[..., None] / 2
-    low, high = (centre - half).clamp_(min=0), (centre + half).clamp_(max=1)
-    return torch.stack([low, high], dim=-2).mul_(extent).round_().flatten(-2).long()
+    return torch.cat([centre - half, centre + half], dim=-1).clamp_(0, 1).mul_(extent).round_().long()
 
 
 def nested_boxes(sticks: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
@@ -59,10 +58,9 @@ def nested_boxes(sticks: Tensor, size: tuple[int, int], generator: torch.Generat
         ``(B, N, 4)`` int64 edges ``top, left, bottom, right``.
     """
     sides = torch.tensor(size, dtype=torch.float64, device=sticks.device).expand(len(sticks), 2)
-    scale = (1 - sticks).clamp(min=0).sqrt()
     extents = [sides]
-    for n in range(sticks.shape[1]):
-        extents.append((extents[-1] * scale[:, n, None]).round())
+    for scale in (1 - sticks).clamp_(min=0).sqrt_()[:, :, None].unbind(1):
+        extents.append((extents[-1] * scale).round_())
     extents = torch.stack(extents, dim=1)
     place = torch.rand(*sticks.shape, 2, dtype=torch.float64, generator=generator, device=sticks.device)
     steps = (place * (extents[:, :-1] - extents[:, 1:] + 1)).floor()

@@ -116,6 +116,22 @@ def test_copying_boxes_gathering_pixels_and_dense_masks_agree(dtype, k, size, me
     assert mixed.is_contiguous(memory_format=memory_format)
 
 
+@pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if dtype != torch.bool], ids=str)
+@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize("size", [(8, 9), (70, 60)], ids=str)
+def test_every_value_is_kept_and_none_leaks(dtype, k, size):
+    """Not a number, infinities, both zeros, the ends of the dtype: whatever an image shows, its pixels keep."""
+    limits = torch.finfo(dtype) if dtype.is_floating_point else torch.iinfo(dtype)
+    odd = [float("nan"), float("inf"), -float("inf"), -0.0, limits.tiny] if dtype.is_floating_point else [1]
+    values = torch.tensor([0, limits.min, limits.max, *odd], dtype=dtype)
+    images = values[torch.randint(0, len(values), (3, 3, *size), generator=seeded(k))]
+    nested = NestedBoxes(random_nested_boxes(3, k - 1, size, seeded(k)), size)
+    mix = Mix(_sources(3, k), nested)
+    expected = paste_by_hand(images, mix.sources, owners_by_hand(nested.boxes, size), fill=0)
+    assert same_bytes(mix.apply(images), expected)
+    assert same_bytes(Mix(mix.sources, Owners(nested.owners(k))).apply(images), expected)
+
+
 def test_two_threads_copy_what_one_copies():
     size = (224, 200)
     mix = Mix(_sources(40, 4), NestedBoxes(random_nested_boxes(40, 3, size, seeded()), size))
