@@ -128,8 +128,11 @@ def test_every_value_is_kept_and_none_leaks(dtype, k, size):
     nested = NestedBoxes(random_nested_boxes(3, k - 1, size, seeded(k)), size)
     mix = Mix(_sources(3, k), nested)
     expected = paste_by_hand(images, mix.sources, owners_by_hand(nested.boxes, size), fill=0)
-    assert same_bytes(mix.apply(images), expected)
-    assert same_bytes(Mix(mix.sources, Owners(nested.owners(k))).apply(images), expected)
+    written = Mix(mix.sources, Owners(nested.owners(k)))
+    for mixed in (mix.apply(images), written.apply(images)):
+        assert torch.equal(mixed.isnan(), expected.isnan())
+        # There are many bit patterns for "not a number", and torch.where changes one to another in bfloat16.
+        assert same_bytes(mixed.masked_fill(mixed.isnan(), 1), expected.masked_fill(expected.isnan(), 1))
 
 
 def test_two_threads_copy_what_one_copies():
