@@ -28,6 +28,9 @@ _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 # calls win for two boxes, at 3x224x224 for any sensible K.
 _ELEMENTS_PER_BOX = 1024
 
+# Boxes of images so large (from about 3x210x210 on) are copied faster by all threads.
+_ELEMENTS_FOR_THREADS = 2**17
+
 
 def _rows(values: Tensor, like: Tensor) -> Tensor:
     """``(B,)`` values shaped to broadcast over the rows of ``like``, in its dtype."""
@@ -146,9 +149,10 @@ def _choose(mask: Tensor, fresh: Tensor, other: Tensor) -> Tensor:
 def _paste(images: Tensor, sources: Tensor, boxes: Tensor, below: Tensor) -> Tensor:
     """A copy of ``below``, slot 0 of every row, with the row's boxes pasted on it from the rows of the other slots."""
     mixed = below.clone() if below is images else below
-    bits = _BITS[images.element_size()]
-    # numpy slices and copies small boxes in a third of the time that torch takes to slice them.
-    target, source = mixed.detach().view(bits).numpy(), images.detach().view(bits).numpy()
+    target, source = mixed.detach(), images.detach()
+    if images[:1].numel() < _ELEMENTS_FOR_THREADS:
+        # numpy slices in a third of the time that torch takes, but copies with one thread.
+        target, source = (tensor.view(_BITS[images.element_size()]).numpy() for tensor in (target, source))
     for row, (others, edges) in enumerate(zip(sources[:, 1:].tolist(), boxes.tolist())):
         for other, (top, left, bottom, right) in zip(others, edges):
             target[row, ..., top:bottom, left:right] = source[other, ..., top:bottom, left:right]

@@ -71,7 +71,7 @@ def fit(
     where a launcher such as torchrun has started them.
 
     Args:
-        model: images (B, C, H, W) float32, channels last, to logits (B, classes).
+        model: images (B, C, H, W) float32 to logits (B, classes); on an accelerator they lie in channels-last order.
         risk: `risk(model, (images, labels), generator=g) -> loss`; its parameters are trained too.
         dataset: see `mixlab.data.load`. A validation split is measured after every epoch, the test split at the end.
         recipe: see `Recipe`.
