@@ -19,14 +19,19 @@ COLUMNS = {
     "test_error": "test, last epoch",
     "kept_error": "training, kept",
     "replaced_error": "training, drawn anew",
+    "learned": "learned",
 }
 
 
-def summary(records: pandas.DataFrame) -> pandas.DataFrame:
-    """Mean ± standard deviation over the seeds, laid out as table 2 of the mixup paper; errors in percent.
+def summary(records: pandas.DataFrame, chance: float = 90.0) -> pandas.DataFrame:
+    """Mean ± standard deviation over the seeds, laid out as table 2 of the mixup paper, in percent.
+
+    The last column is the part of the labels drawn anew that was learned by heart, 1 - error / chance: a prediction
+    that does not depend on such a label has the error ``chance``.
 
     Args:
         records: as `mixlab.reproduce.load` gives them; may be empty.
+        chance: error in percent of a prediction that knows nothing of the label drawn, 100 (1 - 1 / classes).
 
     Returns:
         One line per fraction of corrupted labels and method; methods by name, equal names by their number.
@@ -35,6 +40,7 @@ def summary(records: pandas.DataFrame) -> pandas.DataFrame:
 
     if records.empty:
         return pandas.DataFrame(columns=[*COLUMNS.values(), "seeds"])
+    records = records.assign(learned=100 * (1 - records["replaced_error"] / chance))
     groups = records.groupby(["corrupt", "row"], sort=False)
     table = groups[list(COLUMNS)].agg(_spread).rename(columns=COLUMNS)
     table["seeds"] = groups.size()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mixlab.analysis import settings
 from mixlab.analysis.k_images import spread
-from mixlab.analysis.paired import Difference, paired_difference
+from mixlab.analysis.paired import Difference
 
-__all__ = ["against", "areas", "detection_table", "points", "verdict"]
+__all__ = ["areas", "detection_table", "points", "verdict"]
 
 SINGLE_PASS = "single pass"
-COLUMNS = [
-    "network", "score", "AUROC, entropy", "AUROC, 1 - max p", "minus single pass", "ordering", "error of the mean, %",
-]
+#: column of the table -> measure and decimals
+COLUMNS = {
+    "AUROC, entropy": ("auroc", 3), "AUROC, 1 - max p": ("auroc_confidence", 3), "error of the mean, %": ("error", 2)
+}
 #: network -> method -> seed -> number
 Areas = Mapping[str, Mapping[str, Mapping[int, float]]]
 
@@ -37,21 +39,11 @@ def points(found: Areas) -> dict[str, dict[str, list[float]]]:
             for network, methods in found.items()}
 
 
-def against(found: Areas, reference: str = SINGLE_PASS) -> dict[str, dict[str, Difference]]:
-    """Every method minus a reference method on the same network, over the seeds they share."""
-    return {
-        network: {
-            method: paired_difference([seeds[s] for s in sorted(seeds)], [methods[reference][s] for s in sorted(seeds)])
-            for method, seeds in methods.items() if method != reference
-        }
-        for network, methods in found.items()
-    }
-
-
 def verdict(found: Areas) -> str:
-    """What both readings are worth beside each of the other scores, one line per comparison.
+    """What both readings are worth beside each of the other scores and beside each other, one line per comparison.
 
-    An ordering is printed for at least five seeds and two standard errors; otherwise the interval speaks.
+    An ordering is printed where :attr:`~mixlab.analysis.paired.Difference.ordered` allows it; otherwise the interval
+    speaks.
     """
     if not found:
         return "No run is on record: nothing can be said."
@@ -60,47 +52,43 @@ def verdict(found: Areas) -> str:
         lines.append(network)
         readings = [method for method in methods if "reading" in method]
         for reference in (method for method in methods if method not in readings):
-            differences = against({network: methods}, reference)[network]
-            lines += [f"  {reading.removeprefix('composites, ')} minus {reference}: {_interval(differences[reading])}: "
-                      f"{_ordering(differences[reading]) or 'no ordering'}" for reading in readings]
+            differences = settings.against(methods, reference)
+            lines += [_sentence(reading, reference, differences[reading]) for reading in readings]
+        for first, second in zip(readings, readings[1:]):
+            lines.append(_sentence(first, second, settings.against(methods, second)[first]))
     return "\n".join(lines)
 
 
 def detection_table(frame):
-    """One line per network and method: areas, the difference to the single pass, and the method's own error.
+    """One line per network and method: both areas and the method's own error, each beside the single pass's.
 
     Returns:
-        A pandas DataFrame of strings, indexed by network and score: mean ± standard deviation (seeds), the difference
-        with its 95 % interval, and whether an ordering may be printed (five seeds, two standard errors).
+        A pandas DataFrame of strings, indexed by network and score, with two columns a measure: mean ± standard
+        deviation (seeds), and the paired difference to the single pass with its 95 % interval.
     """
     import pandas
 
-    found, confidence, error = areas(frame), areas(frame, "auroc_confidence"), areas(frame, "error")
-    differences = against(found)
-    rows = []
-    for network, methods in found.items():
-        for method, seeds in methods.items():
-            difference = differences[network].get(method)
-            rows.append({
-                "network": network, "score": method,
-                "AUROC, entropy": spread(list(seeds.values()), 3),
-                "AUROC, 1 - max p": spread(list(confidence[network][method].values()), 3),
-                "minus single pass": _interval(difference),
-                "ordering": _ordering(difference),
-                "error of the mean, %": spread(list(error[network][method].values())),
-            })
-    return pandas.DataFrame(rows, columns=COLUMNS).set_index(["network", "score"])
+    lines = {}
+    for title, (measure, digits) in COLUMNS.items():
+        for network, methods in areas(frame, measure).items():
+            differences = settings.against(methods, SINGLE_PASS)
+            for method, seeds in methods.items():
+                line = lines.setdefault((network, method), {})
+                line[title, "mean ± s.d. (seeds)"] = spread(list(seeds.values()), digits)
+                line[title, "minus single pass"] = _interval(differences.get(method), digits)
+    table = pandas.DataFrame.from_dict(lines, orient="index")
+    return table.rename_axis(["network", "score"]) if lines else table
 
 
-def _interval(difference: Difference | None) -> str:
+def _sentence(method: str, reference: str, difference: Difference) -> str:
+    ordering = ("better" if difference.mean > 0 else "worse") if difference.ordered else "no ordering"
+    first, second = (name.removeprefix("composites, ") for name in (method, reference))
+    return f"  {first} minus {second}: {_interval(difference, 3)}: {ordering}"
+
+
+def _interval(difference: Difference | None, digits: int) -> str:
     if difference is None:
         return ""
     if difference.seeds == 1:
-        return f"{difference.mean:+.4f}, one seed"
-    return f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
-
-
-def _ordering(difference: Difference | None) -> str:
-    if difference is None or not difference.ordered:
-        return ""
-    return "better" if difference.mean > 0 else "worse"
+        return f"{difference.mean:+.{digits}f}, one seed"
+    return f"{difference.mean:+.{digits}f} [{difference.low:+.{digits}f}, {difference.high:+.{digits}f}]"

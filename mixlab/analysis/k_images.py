@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 
-from mixlab.analysis.paired import MINIMUM_SEEDS, Difference, paired_difference
+from mixlab.analysis.paired import MINIMUM_SEEDS, Difference
+from mixlab.analysis.settings import against
 
 __all__ = [
-    "against_two", "errors_by_k", "family", "middle", "panels", "spread", "table_by_k", "unmixed", "verdict"
+    "against_two",
+    "errors_by_k",
+    "family",
+    "many_against_two",
+    "middle",
+    "nested_against_pasted",
+    "panels",
+    "spread",
+    "table_by_k",
+    "unmixed",
+    "verdict",
 ]
 
 COMPOSITIONS = {"dcutmix": "nested", "pasted-cutmix": "pasted"}
+#: family -> K -> seed -> test error in percent
+Errors = Mapping[str, Mapping[int, Mapping[int, float]]]
 
 
 def family(risk: Mapping) -> tuple[str, int] | None:
@@ -42,49 +55,81 @@ def errors_by_k(frame) -> dict[str, dict[int, dict[int, float]]]:
     return {name: dict(sorted(by_k.items())) for name, by_k in found.items()}
 
 
-def against_two(errors: Mapping[str, Mapping[int, Mapping[int, float]]]) -> dict[tuple[str, int], Difference]:
+def against_two(errors: Errors) -> dict[tuple[str, int], Difference]:
     """Error at K minus error at K = 2 of the same family and the same seeds; (family, K) -> difference.
 
     Pairs without a common seed are left out.
     """
-    differences = {}
+    return {(name, k): each for name, by_k in errors.items() for k, each in against(by_k, 2).items()}
+
+
+def many_against_two(errors: Errors) -> dict[str, Difference]:
+    """The mean error over all K > 2 minus the error at K = 2; family -> difference.
+
+    One comparison a family instead of one for every K. Only seeds that every K has are used, so that all means are of
+    the same settings.
+
+    Example:
+        >>> print(many_against_two({"nested, α = 1": {2: {0: 9.0}, 3: {0: 8.0}, 5: {0: 9.0}}})["nested, α = 1"])
+        -0.50, one seed
+    """
+    found = {}
     for name, by_k in errors.items():
-        two = by_k.get(2, {})
-        for k, seeds in by_k.items():
-            common = sorted(set(seeds) & set(two))
-            if k != 2 and common:
-                differences[name, k] = paired_difference([seeds[s] for s in common], [two[s] for s in common])
-    return differences
+        more = [seeds for k, seeds in by_k.items() if k != 2]
+        common = set.intersection(*map(set, more)) if more else set()
+        many = {seed: mean(seeds[seed] for seeds in more) for seed in common}
+        if each := against({"two": by_k.get(2, {}), "many": many}, "two"):
+            found[name] = each["many"]
+    return found
 
 
-def verdict(differences: Mapping[tuple[str, int], Difference]) -> str:
-    """What the differences to K = 2 allow to be said, in one sentence.
+def nested_against_pasted(errors: Errors) -> dict[tuple[str, int], Difference]:
+    """Error of nested minus error of pasted boxes at the same α, K and seeds; (α, K) -> difference.
 
-    An ordering needs at least five seeds and two standard errors; below that the count of 95 % intervals that leave
-    out zero is given, beside the number that chance alone would be expected to produce.
+    Example:
+        >>> found = nested_against_pasted({"nested, α = 1": {5: {0: 9.0}}, "pasted, α = 1": {5: {0: 8.0}}})
+        >>> print(*found, found["α = 1", 5])
+        ('α = 1', 5) +1.00, one seed
+    """
+    found = {}
+    for name, by_k in errors.items():
+        composition, concentration = name.split(", ")
+        pasted = errors.get(f"pasted, {concentration}", {}) if composition == "nested" else {}
+        for k in by_k.keys() & pasted.keys():
+            if each := against({"nested": by_k[k], "pasted": pasted[k]}, "pasted"):
+                found[concentration, k] = each["nested"]
+    return dict(sorted(found.items()))
+
+
+def verdict(differences: Mapping[object, Difference]) -> str:
+    """What some differences allow to be said together, in one sentence: how many intervals lie on which side of zero.
+
+    Beside them stands how many would leave zero out by chance, if nothing differed; nothing is corrected for their
+    number. Orderings are counted only with five seeds (see :attr:`~mixlab.analysis.paired.Difference.ordered`).
 
     Example:
         >>> from mixlab.analysis.paired import paired_difference
         >>> print(verdict({("nested, α = 1", 3): paired_difference([9.0, 9.1, 9.2], [9.1, 9.0, 9.2])}))
-        1 comparison with K = 2: 0 intervals below zero, 0 above, 1 around it (0.1 expected to leave it out by chance);
-        3 seeds: K > 2 is not confirmed to help at this scale.
+        1 comparison: 0 intervals below zero, 0 above, 1 around it (0.1 expected to leave it out by chance).
+        3 seeds are too few to order anything.
     """
     if not differences:
-        return "No comparison with K = 2 is on record: nothing can be said."
-    below = sum(difference.high < 0 for difference in differences.values())
-    above = sum(difference.low > 0 for difference in differences.values())
-    seeds = min(difference.seeds for difference in differences.values())
-    count = len(differences)
-    around = count - below - above
-    tested = (f"{count} comparison{'s' * (count > 1)} with K = 2: {below} intervals below zero, {above} above, "
-              f"{around} around it ({0.05 * count:.1f} expected to leave it out by chance); {seeds} seeds")
-    helped = sum(difference.ordered and difference.mean < 0 for difference in differences.values())
-    if seeds >= MINIMUM_SEEDS and helped > count / 2:
-        return f"{tested}: K > 2 helps in {helped} of them."
-    return f"{tested}: K > 2 is not confirmed to help at this scale."
+        return "No comparison is on record: nothing can be said."
+    count, seeds = len(differences), min(each.seeds for each in differences.values())
+    below = sum(each.high < 0 for each in differences.values())
+    above = sum(each.low > 0 for each in differences.values())
+    counted = (
+        f"{count} comparison{'s' * (count > 1)}: {below} intervals below zero, {above} above, {count - below - above} "
+        f"around it ({0.05 * count:.1f} expected to leave it out by chance)."
+    )
+    if seeds < MINIMUM_SEEDS:
+        return f"{counted}\n{seeds} seed{'s are' if seeds > 1 else ' is'} too few to order anything."
+    lower = sum(each.ordered and each.mean < 0 for each in differences.values())
+    higher = sum(each.ordered and each.mean > 0 for each in differences.values())
+    return f"{counted}\nWith {seeds} seeds {lower} are lower, {higher} higher, {count - lower - higher} undecided."
 
 
-def table_by_k(errors: Mapping[str, Mapping[int, Mapping[int, float]]]):
+def table_by_k(errors: Errors):
     """Errors as a table to read: one line per K, one column per family, `mean ± standard deviation (seeds)`.
 
     Args:
@@ -99,7 +144,7 @@ def table_by_k(errors: Mapping[str, Mapping[int, Mapping[int, float]]]):
     return pandas.DataFrame(columns).sort_index().rename_axis("K").fillna("")
 
 
-def panels(errors: Mapping[str, Mapping[int, Mapping[int, float]]]) -> dict[str, dict[str, dict[int, list[float]]]]:
+def panels(errors: Errors) -> dict[str, dict[str, dict[int, list[float]]]]:
     """Errors for a figure: panel -> series -> K -> results, one panel for each way to compose K images.
 
     Example:

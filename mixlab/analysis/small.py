@@ -73,7 +73,7 @@ def fit_small(
         0.0
     """
     model = perceptron((x.shape[1], *hidden, classes), generator(seed, "init"))
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     order, mixing = generator(seed, "order"), generator(seed, "mix")
     for _ in range(steps):

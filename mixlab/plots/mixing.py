@@ -70,25 +70,44 @@ def _bare(ax: Axes) -> None:
         side.set_visible(False)
 
 
+def _number(ax: Axes, x: float, y: float, slot: int) -> None:
+    """A slot's number, from 1 on: colours alone cannot be told apart in grey."""
+    ax.text(x, y, str(slot + 1), ha="center", va="center", color="white", weight="bold", fontsize=7)
+
+
+def _number_regions(ax: Axes, masks: np.ndarray) -> None:
+    """Number each slot where most of its own pixels are around; slots that are blended or slivers go without."""
+    from scipy.ndimage import distance_transform_edt
+
+    for slot, mask in enumerate(masks):
+        depth = distance_transform_edt(np.pad(mask == 1, 1))[1:-1, 1:-1]
+        if depth.max() > 0.045 * max(mask.shape):
+            y, x = np.unravel_index(depth.argmax(), depth.shape)
+            _number(ax, x, y, slot)
+
+
 def _label_bar(ax: Axes, names: Sequence[str], weights: np.ndarray, colours: np.ndarray) -> None:
-    """A bar of length one, cut by the weights; parts below 4 % go without a name."""
-    start = 0.0
-    for weight, colour in zip(weights, colours):
+    """A bar of length one, cut by the weights, with the numbers of the slots; parts below 4 % go without a name."""
+    start, shown = 0.0, []
+    for slot, (name, weight, colour) in enumerate(zip(names, weights, colours)):
         ax.barh(0, weight, left=start, color=colour, height=1, edgecolor="white")
+        if weight >= 0.04:
+            shown.append(f"{slot + 1} {name} {weight:.2f}")
+        if weight >= 0.08:
+            _number(ax, start + weight / 2, -0.05, slot)
         start += weight
     ax.set(xlim=(0, 1), ylim=(-0.5, 0.5))
     _bare(ax)
-    shown = [(name, weight) for name, weight in zip(names, weights) if weight >= 0.04]
-    ax.set_xlabel("\n".join(f"{name} {weight:.2f}" for name, weight in shown), fontsize=8, labelpad=2)
+    ax.set_xlabel("\n".join(shown), fontsize=8, labelpad=2)
 
 
 def exhibits(items: Sequence[Exhibit]) -> Figure:
-    """Mixed images in a row; below each its masks and its label, in one colour for each source.
+    """Mixed images in a row; below each its masks and its label, in one colour and number for each source.
 
     Dark grey in a mask is a pixel that belongs to no source.
     """
     figure, axes = plt.subplots(
-        3, len(items), figsize=(1.55 * len(items), 3.8), height_ratios=[8, 8, 1], squeeze=False
+        3, len(items), figsize=(1.55 * len(items), 3.9), height_ratios=[8, 8, 1.3], squeeze=False
     )
     for (top, middle, bottom), item in zip(axes.T, items):
         colours = _colours(len(item.masks))
@@ -97,6 +116,7 @@ def exhibits(items: Sequence[Exhibit]) -> Figure:
         top.imshow(item.image.clip(0, 1))
         top.set_title(item.title, fontsize=9)
         middle.imshow((owned + nobody).clip(0, 1))
+        _number_regions(middle, item.masks)
         _bare(top)
         _bare(middle)
         _label_bar(bottom, item.names, item.weights, colours)
@@ -157,7 +177,7 @@ def clipped_areas(
         measured: α and mean areas that were counted.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.0))
-    first, second, third = _colours(3)
+    first, second = _colours(2)
     width, middles = edges[1] - edges[0], (edges[1:] + edges[:-1]) / 2
     left.hist(whole, bins=edges, density=True, histtype="step", color=second, linewidth=1.5,
               label="inside the image, counted")

@@ -26,9 +26,11 @@ def series_figure(panels: Mapping[str, Mapping[str, Mapping[float, Sequence[floa
     figure, axes = plt.subplots(1, len(panels), figsize=(max(3.2 * len(panels), 5), 3.4), sharey=True, squeeze=False)
     for axis, (title, series) in zip(axes[0], panels.items()):
         ticks = sorted({setting for results in series.values() for setting in results})
+        # Series stand side by side, within a part of the smallest distance between two settings.
+        gap = min((after - before for before, after in zip(ticks, ticks[1:])), default=1)
         for number, (label, results) in enumerate(series.items()):
-            shift = 0.16 * (number - (len(series) - 1) / 2)
-            places = [ticks.index(setting) + shift for setting in results]
+            shift = 0.16 * gap * (number - (len(series) - 1) / 2)
+            places = [setting + shift for setting in results]
             marker = "osD^"[number % 4]
             for place, values in zip(places, results.values()):
                 axis.plot([place] * len(values), values, marker, color=f"C{number}", alpha=0.5, markersize=4)
@@ -38,7 +40,7 @@ def series_figure(panels: Mapping[str, Mapping[str, Mapping[float, Sequence[floa
             axis.axhline(reference[1], color="0.4", linestyle=":", linewidth=1.2, label=reference[0])
         axis.set_title(title, fontsize=10)
         axis.set_xlabel(xlabel)
-        axis.set_xticks(range(len(ticks)), [f"{tick:g}" for tick in ticks])
+        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         if series:
             axis.legend(fontsize=8)
         else:

@@ -74,7 +74,7 @@ def share_laws_figure(laws: Mapping[str, object]):
         slots = np.arange(1, shares.shape[1] + 1) + (number - (len(laws) - 1) / 2) * width
         low, high = np.quantile(shares, [0.25, 0.75], axis=0)
         axis.bar(slots, shares.mean(0), width * 0.92, color=f"C{number}", label=label,
-                 hatch=["", "//", "xx"][number % 3], edgecolor="white")
+                 hatch=["", "//", "xx", ".."][number % 4], edgecolor="white")
         axis.vlines(slots, low, high, color="0.15", linewidth=1.5)
     axis.axhline(1 / shares.shape[1], color="0.4", linestyle=":", linewidth=1.2)
     axis.set(xlabel="slot k", ylabel="share of the pixels", xticks=range(1, shares.shape[1] + 1))

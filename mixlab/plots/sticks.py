@@ -80,7 +80,7 @@ def _nested(axis, boxes, size: tuple[int, int]) -> np.ndarray:
     for k, (edge, region) in enumerate(zip(edges, regions)):
         if region > 0.04:
             x, y = _label_place(edge, edges[k + 1] if k + 1 < len(edges) else None)
-            axis.text(x, y, str(k + 1), ha="center", va="center", color="white", weight="bold", fontsize=9)
+            axis.text(x, y, str(k + 1), ha="center", va="center", color="white", weight="bold", fontsize=8)
     axis.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     axis.axis("off")
     return regions

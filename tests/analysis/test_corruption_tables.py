@@ -27,6 +27,8 @@ def test_summary_is_mean_and_deviation():
     assert table.loc[("20 %", "ERM"), "test, last epoch"] == "31.0 ± 1.0"
     assert table.loc[("50 %", "mixup"), "test, best epoch"] == "55.0 ± 2.0"
     assert table.loc[("50 %", "mixup"), "training, drawn anew"] == "2.0 ± 2.0"
+    assert table.loc[("50 %", "mixup"), "learned"] == "97.8 ± 2.2"
+    assert summary(RECORDS, chance=50).loc[("50 %", "mixup"), "learned"] == "96.0 ± 4.0"
     assert (table["seeds"] == 3).all()
 
 

@@ -7,7 +7,9 @@ from mixlab.analysis.k_images import (
     against_two,
     errors_by_k,
     family,
+    many_against_two,
     middle,
+    nested_against_pasted,
     panels,
     spread,
     table_by_k,
@@ -45,19 +47,38 @@ def test_only_common_seeds_are_compared():
     assert against_two(errors_by_k(frame))["nested, α = 1", 3].seeds == 2
 
 
-def test_verdict_needs_five_seeds():
-    three = verdict(against_two(errors_by_k(records({2: 0.0, 3: -0.5}, 3))))
-    five = verdict(against_two(errors_by_k(records({2: 0.0, 3: -0.5}, 5))))
-    worse = verdict(against_two(errors_by_k(records({2: 0.0, 3: 0.5}, 5))))
-    assert "1 intervals below zero" in three and three.endswith("not confirmed to help at this scale.")
-    assert five.endswith("K > 2 helps in 1 of them.")
-    assert worse.endswith("not confirmed to help at this scale.")
+def test_all_larger_k_are_compared_as_one():
+    errors = errors_by_k(records({2: 0.0, 3: -0.5, 9: 1.0}, 3))
+    difference = many_against_two(errors)["nested, α = 1"]
+    # Seed s adds 0.01 s K to the error at K: 0.06 s to the mean over 3 and 9, 0.02 s at 2.
+    assert (difference.mean, difference.seeds) == (pytest.approx(0.25 + 0.04), 3)
+    del errors["nested, α = 1"][9][1]
+    assert many_against_two(errors)["nested, α = 1"].mean == pytest.approx(0.25 + 0.04) and (
+        many_against_two(errors)["nested, α = 1"].seeds == 2
+    )
+    assert many_against_two({"nested, α = 1": {2: {0: 9.0}}}) == many_against_two({"nested, α = 1": {3: {0: 9.0}}}) == {}
+
+
+def test_compositions_are_compared_at_the_same_k_and_concentration():
+    found = nested_against_pasted({
+        "nested, α = 1": {2: {0: 9.0, 1: 9.5}, 9: {0: 9.0}}, "pasted, α = 1": {2: {0: 8.0, 1: 8.6}},
+        "nested, α = 1/K": {2: {0: 7.0}}, "Input Mixup, α = 1": {2: {0: 7.0}},
+    })
+    assert list(found) == [("α = 1", 2)]
+    assert (found["α = 1", 2].mean, found["α = 1", 2].seeds) == (pytest.approx(0.95), 2)
+
+
+def test_verdict_counts_sides_and_orders_only_with_five_seeds():
+    three, five = (verdict(against_two(errors_by_k(records({2: 0.0, 3: -0.5, 9: 1.0}, n)))) for n in (3, 5))
+    counted = "2 comparisons: 1 intervals below zero, 1 above, 0 around it (0.1 expected to leave it out by chance).\n"
+    assert three == counted + "3 seeds are too few to order anything."
+    assert five == counted + "With 5 seeds 1 are lower, 1 higher, 0 undecided."
 
 
 def test_no_records_no_verdict():
     empty = pandas.DataFrame()
     assert errors_by_k(empty) == {}
-    assert verdict({}) == "No comparison with K = 2 is on record: nothing can be said."
+    assert verdict({}) == "No comparison is on record: nothing can be said."
 
 
 def test_the_grid_of_the_chapter_has_a_k_2_for_every_family():

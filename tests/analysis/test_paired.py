@@ -22,10 +22,13 @@ def test_turning_it_round_turns_the_sign():
     assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
 
 
-def test_an_ordering_needs_five_seeds_and_two_standard_errors():
+def test_an_ordering_needs_five_seeds_two_standard_errors_and_an_interval_without_zero():
     assert paired_difference(FIRST, SECOND).ordered
     assert not paired_difference(FIRST[:4], SECOND[:4]).ordered
     assert not paired_difference([1.0, -1.0, 1.0, -1.0, 0.5], [0.0] * 5).ordered
+    # Two and a half standard errors away, and yet the interval holds zero: nothing may be ordered.
+    between = paired_difference([2.0, 1.8, 0.1, 0.3, 0.8], [0.0] * 5)
+    assert abs(between.mean) > 2 * between.error and not between.excludes_zero and not between.ordered
 
 
 def test_one_seed_says_nothing():

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from mixlab import Mix
 from mixlab.analysis.imbalance import Detection
-from mixlab.mixers import CutMix, Cutout
+from mixlab.masks import NestedBoxes
+from mixlab.mixers import CutMix, Cutout, Mixup
 from mixlab.plots import compared, expansion, mixing
 
 IMAGES = torch.rand(4, 3, 12, 12, generator=torch.Generator().manual_seed(0))
@@ -49,6 +51,20 @@ def test_hidden_pixels_are_dark_and_owned_ones_have_their_colour():
     hidden = mix.owners[0].numpy() == 1
     assert hidden.any() and np.allclose(drawn[hidden], mixing.NOBODY)
     assert np.allclose(drawn[~hidden], mixing._colours(1)[0])
+
+
+def test_regions_and_parts_of_the_label_bear_the_number_of_their_slot():
+    boxes = torch.tensor([[[0, 0, 8, 6], [0, 0, 8, 0]]]).expand(4, -1, -1)
+    mix = Mix(torch.tensor([[0, 1, 2]]).expand(4, -1), NestedBoxes(boxes, (8, 8)))
+    masks, bar = mixing.exhibits([mixing.exhibit("two", mix, torch.rand(4, 3, 8, 8), NAMES)]).axes[1:3]
+    places = {text.get_text(): text.get_position() for text in masks.texts}
+    assert set(places) == {"1", "2"}  # slot 3 shows nothing
+    owners = mix.owners[0]
+    assert all(owners[int(y), int(x)] == int(number) - 1 for number, (x, y) in places.items())
+    assert [(text.get_text(), text.get_position()[0]) for text in bar.texts] == [("1", 0.125), ("2", 0.625)]
+    assert bar.get_xlabel().splitlines() == [f"1 {NAMES[0]} 0.25", f"2 {NAMES[1]} 0.75"]
+    blended = mixing.exhibits([mixing.exhibit("", draw(Mixup(8.0)), IMAGES, NAMES)]).axes[1]
+    assert not blended.texts
 
 
 def test_the_histogram_of_areas_has_area_one():

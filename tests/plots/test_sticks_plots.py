@@ -67,7 +67,10 @@ def test_every_seed_is_a_point():
     figure = series_figure({"p": {"s": {2: [1.0, 3.0], 5: [4.0]}}}, "K", "error", ("ERM", 2.5))
     lines = figure.axes[0].lines
     assert list(lines[0].get_ydata()) == [1.0, 3.0] and list(lines[1].get_ydata()) == [4.0]
-    assert list(lines[2].get_ydata()) == [2.0, 4.0]
+    assert list(lines[2].get_ydata()) == [2.0, 4.0] and list(lines[2].get_xdata()) == [2, 5]
+    side_by_side = series_figure({"p": {"s": {0.5: [1.0], 1: [1.0]}, "t": {0.5: [1.0], 1: [1.0]}}}, "K", "error")
+    places = [list(line.get_xdata()) for line in side_by_side.axes[0].lines if len(line.get_xdata()) == 2]
+    assert places == [pytest.approx([0.46, 0.96]), pytest.approx([0.54, 1.04])]
     rows = rows_figure({"net": {"one": [0.8, 0.9], "two": [0.7]}}, "AUROC").axes[0]
     assert list(rows.lines[0].get_xdata()) == [0.8, 0.9] and rows.lines[1].get_xdata()[0] == pytest.approx(0.85)
 
