@@ -43,7 +43,7 @@ def fetch(source: Source, root: Path) -> bool:
 
     What arrives is verified before a single file is put into its place, each at once, so a broken download leaves
     the root as it was. A set that is there and whole is left alone; a damaged one is replaced. A process that is
-    killed may leave its hidden scratch folder, ``.NAME.PID.part``, which nothing reads.
+    killed may leave its hidden scratch folder, ``.NAME.*.part``, which nothing reads.
 
     Returns:
         Whether anything was downloaded.

@@ -1,10 +1,9 @@
 """Writing whole folders: complete under their name, or not there at all."""
 
-import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 __all__ = ["scratch_folder"]
 
@@ -18,19 +17,18 @@ def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
 
     Args:
         parent: the folder to work in; it is made where it is missing.
-        name: what is being built; the scratch folder is hidden and named after it and the process.
+        name: what is being built; the scratch folder is hidden, named after it, and no other's: process numbers
+            return, in containers above all, and several of them may share a root.
 
     Yields:
         The new, empty folder.
     """
     missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
-    scratch = parent / f".{name}.{os.getpid()}.part"
     try:
-        scratch.mkdir(parents=True)
-        yield scratch
+        parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(".part", f".{name}.", parent, ignore_cleanup_errors=True) as scratch:
+            yield Path(scratch)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
         for folder in missing:
-            if not folder.is_dir() or any(folder.iterdir()):
-                break
-            folder.rmdir()
+            with suppress(OSError):  # something lies in it
+                folder.rmdir()

@@ -27,13 +27,15 @@ def load(
         root: where downloaded and packed sets lie; ``$MIXLAB_DATA``, else ``~/.cache/mixlab``, where None.
         validation: fraction of every class of the training rows that is held out, 0 <= validation < 1.
         seed: draws which rows are held out and which the limit keeps. The test split does not depend on it.
-        limit: how many training rows to keep of those left, class by class in proportion; all where None.
+        limit: how many training rows to keep of those that validation leaves, class by class in proportion; all
+            where None.
 
     Returns:
         A `Dataset`; rows keep the original order.
 
     Raises:
-        ValueError: for an unknown name, a fraction or limit out of range, or files that are damaged.
+        ValueError: for an unknown name, a fraction that leaves no row to train on, a limit above the rows that
+            are left or below 1, or files that are damaged.
         FileNotFoundError: where the set is not in ``root``.
 
     Example:
@@ -46,7 +48,14 @@ def load(
         raise ValueError(f"expected a validation fraction from 0 to below 1, received {validation}")
     train, test = source.rows_from(data_root(root))
     kept, held = hold_out(train.labels, validation, generator(seed, "validation"))
+    if not len(kept):
+        raise ValueError(f"expected a validation fraction that leaves training rows of {name}, received {validation}")
     if limit is not None:
+        if not (isinstance(limit, int) and 1 <= limit <= len(kept)):
+            raise ValueError(
+                f"expected a limit from 1 to {len(kept)}, the training rows of {name} that validation={validation:g}"
+                f" leaves, received {limit}"
+            )
         labels = train.labels[kept]
         take = allocate(torch.bincount(labels, minlength=len(source.classes)), limit)
         kept = kept[draw_per_class(labels, take, generator(seed, "limit"))]

@@ -64,8 +64,10 @@ def train(run: Run, folder: str | Path | None = None, **options) -> tuple[nn.Mod
 
 def execute(run: Run, experiment: str, budget: str, folder: str | Path | None = None, **options) -> dict:
     """Train a run and give its record; see `train` for the arguments."""
+    # Found first: a misspelt measure costs no training, and what measures is the code that was there at the start.
+    measure = None if run.measure is None else measure_of(run)
     model, data, result = train(run, folder, **options)
-    measures = {} if run.measure is None else measure_of(run)(model, data, run)
+    measures = {} if measure is None else measure(model, data, run)
     return result.record(experiment=experiment, row=run.row, budget=budget, seed=run.seed, config=run.as_dict(),
                          measures=measures)
 
@@ -78,8 +80,11 @@ def measure_of(run: Run):
     """
     module, _, name = run.measure.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        measure = getattr(importlib.import_module(module), name)
+        if not callable(measure):
+            raise TypeError(f"it is {type(measure).__name__}")
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ValueError(
             f"expected a measure as 'package.module:function', received {run.measure!r}: {error}"
         ) from error
+    return measure

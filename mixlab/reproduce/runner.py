@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mixlab.reproduce.plan import Experiment, Run, get
@@ -63,7 +63,8 @@ def run(
         The runs that failed, each with its error in one line.
 
     Raises:
-        ValueError: if the name is unknown, `jobs` below 1, or another command is doing the same runs.
+        ValueError: if the name is unknown, `jobs` below 1, or another command is doing runs of this experiment with the
+            same folder of records or the same folder of checkpoints.
     """
     from tqdm import tqdm
 
@@ -73,7 +74,13 @@ def run(
     root = results_root() if root is None else Path(root)
     work = work_root() if work is None else Path(work)
     failures = {}
-    with _alone(work / experiment.folder):
+    if not missing(experiment, root):
+        return failures
+    records, scratch = root / experiment.folder, work / experiment.folder
+    for folder in (records, scratch):
+        folder.mkdir(parents=True, exist_ok=True)
+    # The folder of records is held itself, by no file in it: nothing but records lies among the records.
+    with _alone(records), _alone(scratch / "lock"):
         todo = missing(experiment, root)
         with tqdm(total=len(experiment.runs), initial=len(experiment.runs) - len(todo), unit="run",
                   disable=None if progress else True) as bar:
@@ -86,17 +93,19 @@ def run(
 
 
 @contextmanager
-def _alone(folder: Path):
-    """Hold an experiment's checkpoints against a second command; the lock ends with this process, however it ends."""
+def _alone(path: Path):
+    """Hold a folder or a file against a second command; the lock ends with this process, however it ends."""
     import fcntl
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    lock = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+    try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(f"another command is doing the runs in {folder}: wait for it, or stop it") from None
+            raise ValueError(f"another command is doing these runs and holds {path}: wait for it, or stop it") from None
         yield
+    finally:
+        os.close(lock)
 
 
 def _job(experiment: Experiment, each: Run, root: Path, work: Path) -> dict:
@@ -120,32 +129,37 @@ class _Pool:
     def map(self, jobs):
         """Yield (name, error or None) as the runs end."""
         with ThreadPoolExecutor(self.jobs) as threads:
-            futures = [threads.submit(self._work, each, job) for each, job in jobs]
             try:
+                futures = [threads.submit(self._work, each, job) for each, job in jobs]
                 for future in as_completed(futures):
                     yield future.result()
             finally:
-                self.stopped.set()
-                for process in list(self.alive):
-                    process.kill()
+                self.stop()
+
+    def stop(self) -> None:
+        """Start no more runs, and end those that go on."""
+        self.stopped.set()
+        for process in list(self.alive):
+            process.kill()
 
     def _work(self, each: Run, job: dict) -> tuple[str, str | None]:
         if self.stopped.is_set():
             return each.name, "stopped"
         log = Path(job["work"]) / "log.txt"
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("w", encoding="utf-8") as output:
+        with log.open("wb") as output:
             process = subprocess.Popen([sys.executable, "-m", "mixlab.reproduce.worker"], stdin=subprocess.PIPE,
-                                       stdout=output, stderr=output, env=_environment(), text=True)
+                                       stdout=output, stderr=output, env=_environment(), bufsize=0)
             self.alive.add(process)
+            # Asked again now that `stop` can see the process: whichever of the two comes second ends it.
+            if self.stopped.is_set():
+                process.kill()
             try:
-                process.stdin.write(json.dumps(job) + "\n")
-                process.stdin.flush()
-                status = process.wait()
-            except BrokenPipeError:
+                with suppress(BrokenPipeError):  # it ended before it read; its status says how
+                    process.stdin.write(json.dumps(job).encode() + b"\n")
                 status = process.wait()
             finally:
-                process.stdin.close() if not process.stdin.closed else None
+                process.stdin.close()
                 self.alive.discard(process)
         return each.name, _error(status, log)
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import zipfile
 
 import numpy as np
@@ -15,6 +16,7 @@ from mixlab.data.packed import read_packed
 from mixlab.data.registry import data_root
 
 CLASSES = tuple(f"class {number}" for number in range(8))
+ROUNDS = 400  # of random damage
 
 
 def colour(rows=530, test=20):
@@ -155,27 +157,91 @@ def test_a_header_that_lies_about_its_size_does_not_help_a_bomb(packed):
 
 
 @pytest.mark.parametrize("where", [100, 3000, -10])
-def test_flipped_bytes_and_cut_archives_are_refused(packed, where):
+def test_flipped_bytes_are_refused(packed, where):
     path = packed / "test_images.zip"
     whole = bytearray(path.read_bytes())
     whole[where] ^= 0xFF
     path.write_bytes(whole)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=str(path)):
         read(packed, *colour())
+
+
+def test_a_cut_archive_is_refused(packed):
+    path = packed / "test_images.zip"
+    whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="zip archive .* damaged"):
         read(packed, *colour())
+
+
+def test_an_archive_of_a_later_version_is_refused(packed):
+    path = packed / "test_images.zip"
+    whole = bytearray(path.read_bytes())
+    whole[whole.index(b"PK\1\2") + 6] = 99
+    path.write_bytes(whole)
+    with pytest.raises(ValueError, match=f"zip archive in {path} .*version 9.9"):
+        read(packed, *colour())
+
+
+def damage(content, draws):
+    """Up to three bytes of ``content`` changed, or its end cut off."""
+    if draws.random() < 0.2:
+        return content[: draws.randrange(len(content))]
+    changed = bytearray(content)
+    for _ in range(draws.randint(1, 3)):
+        changed[draws.randrange(len(content))] ^= draws.randint(1, 255)
+    return bytes(changed)
+
+
+def damage_file(path, draws):
+    path.write_bytes(damage(path.read_bytes(), draws))
+
+
+def damage_member(path, draws):
+    """Damage below the archive's own checksums, which would notice it first."""
+    if path.suffix == ".json":
+        return damage_file(path, draws)
+
+    def change(members):
+        name = draws.choice(sorted(members))
+        members[name] = damage(members[name], draws)
+
+    return rewrite(path, change)
+
+
+@pytest.mark.parametrize("spoil", [damage_file, damage_member])
+def test_whatever_is_damaged_is_read_rightly_or_refused_by_name(tmp_path, spoil):
+    train, test = colour(3, 2)
+    folder = tmp_path / "set"
+    write_packed(folder, train, test, CLASSES)
+    whole = {path: path.read_bytes() for path in sorted(folder.iterdir())}
+    refused = 0
+    for seed in range(ROUNDS):
+        draws = random.Random(seed)
+        path = draws.choice(list(whole))
+        spoil(path, draws)
+        try:
+            for got, wanted in zip(read(folder, train, test), (train, test)):
+                assert torch.equal(got.images, wanted.images) and torch.equal(got.labels, wanted.labels)
+        except ValueError as error:
+            assert str(folder) in str(error)
+            refused += 1
+        path.write_bytes(whole[path])
+    assert refused > ROUNDS / 2
 
 
 def member(name, array):
     return put(f"{name}.npy", npy(array))
 
 
-def claims(shape):
-    """An array file whose header claims ``shape`` and that holds four bytes."""
-    stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    return stream.getvalue() + bytes(4)
+def headed(header, content=bytes(4)):
+    """An array file with this header, whatever it says."""
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + content
+
+
+def claims(shape, kind="|u1", content=bytes(4)):
+    """An array file whose header claims ``kind`` and ``shape``; it holds four bytes."""
+    return headed(f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}}}", content)
 
 
 class Trap:
@@ -193,6 +259,12 @@ LABEL_DAMAGE = {
     "an absurd claim": (put("test_fine.npy", claims((1 << 50,))), "it claims uint8"),
     "a negative claim": (put("test_fine.npy", claims((-4,))), "it claims uint8"),
     "no array": (put("test_fine.npy", b"nothing"), "array of integers or strings"),
+    "open brackets": (put("test_fine.npy", headed("(" * 9000)), "array of integers or strings in test_fine"),
+    "a deep header": (put("test_fine.npy", headed("-" * 3000 + "1")), "array of integers or strings in test_fine"),
+    "a deeper header": (put("test_fine.npy", headed("-" * 9000 + "1")), "array of integers or strings in test_fine"),
+    "a header of sets": (put("test_fine.npy", headed("{[]: 1}")), "array of integers or strings in test_fine"),
+    "a billion empty names": (put("fine_names.npy", claims((10**9,), "<U0", b"")), "the 8 class names"),
+    "names of no characters": (put("fine_names.npy", claims((8,), "<U1", b"\xff" * 32)), "the 8 class names"),
     "a path outside": (member("../escaped", np.zeros(1, np.uint8)), r"received \.\./escaped"),
     "a missing table": (lambda members: members.pop("fine_names.npy"), "expected train_fine, test_fine"),
     "a bomb": (put("train_fine.npy", bytes(1 << 24)), "bytes, received more"),
@@ -211,7 +283,7 @@ def test_damaged_labels_are_refused_and_nothing_is_written(packed, name, capsys)
     assert "sprung" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff"])
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff", b"[" * 60_000], ids=["cut", "list", "binary", "deep"])
 def test_damaged_checksums_are_refused(packed, content):
     (packed / "checksums.json").write_bytes(content)
     with pytest.raises(ValueError, match="table of checksums"):

@@ -64,6 +64,14 @@ def test_a_limit_keeps_every_class_in_proportion_and_leaves_the_rest():
     assert torch.equal(limited.train.images, again.train.images)
 
 
+@pytest.mark.parametrize("validation", [0, 0.1])
+def test_a_limit_may_be_all_that_validation_leaves(validation):
+    whole = load("digits", validation=validation)
+    limited = load("digits", validation=validation, limit=len(whole.train))
+    assert torch.equal(limited.train.images, whole.train.images)
+    assert torch.equal(limited.validation.images, whole.validation.images)
+
+
 @pytest.mark.parametrize("name", ["digits", "gallery", "shapes", "shapes-64"])
 def test_built_in_sets_are_as_the_registry_says(name):
     source, data = SOURCES[name], load(name, validation=0)
@@ -110,9 +118,13 @@ def test_an_absent_set_is_named_with_its_root_and_how_to_get_it(name, tmp_path):
         ({"name": "imagenet"}, "digits, gallery, shapes.*received 'imagenet'"),
         ({"name": "digits", "validation": 1.0}, "validation fraction"),
         ({"name": "digits", "validation": float("nan")}, "validation fraction"),
-        ({"name": "digits", "limit": 5000}, "from 0 to 1293, received 5000"),
+        # 1,438 rows, of which the default validation split takes 145: the limit counts what is left.
+        ({"name": "digits", "limit": 1294}, "limit from 1 to 1293, .* that validation=0.1 leaves, received 1294"),
+        ({"name": "digits", "limit": 1439, "validation": 0}, "limit from 1 to 1438, .* received 1439"),
+        ({"name": "digits", "limit": 0}, "limit from 1 to 1293, .* received 0"),
         ({"name": "digits", "limit": -1}, "received -1"),
         ({"name": "digits", "limit": 10.5}, "received 10.5"),
+        ({"name": "gallery", "validation": 0.5}, "leaves training rows of gallery, received 0.5"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):

@@ -37,6 +37,21 @@ def test_the_grid_is_complete_and_balanced(budget):
     assert len(same) == 1
 
 
+@pytest.mark.parametrize(
+    ("budget", "rates"),
+    [
+        ("cpu", {0.2: 0.2, 0.5: 0.2, 0.8: 0.2}),  # the records of the book
+        # Zhang et al. (2018), table 2
+        ("gpu", {0.2: 0.7, 0.5: 0.8, 0.8: 0.8}),
+        ("paper", {0.2: 0.7, 0.5: 0.8, 0.8: 0.8}),
+    ],
+)
+def test_dropout_is_the_best_of_its_corruption_and_the_row_says_it(budget, rates):
+    runs = [run for run in get("label-corruption", budget).runs if "dropout" in run.options]
+    assert {(run.corrupt, run.options["dropout"]) for run in runs} == set(rates.items())
+    assert all(run.row == f"ERM + dropout {run.options['dropout']:g}" for run in runs)
+
+
 @pytest.mark.parametrize("corrupt", [0.2, 0.8])
 def test_memorised_tells_rote_from_truth(corrupt):
     run = Run("t", "t", data="digits", model="lenet", risk={"name": "empirical"}, recipe="demo", seed=3,

@@ -1,10 +1,11 @@
 """The runner does what is missing, survives what goes wrong, and is never confused by what it finds."""
 
-import fcntl
 import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixlab.reproduce import Experiment, Run, load, missing, run
-from mixlab.reproduce.runner import work_root
+from mixlab.reproduce import Experiment, Run, get, load, missing, names, run, runner
+from mixlab.reproduce.runner import record_path, results_root, work_root
 from mixlab.train import read_record
 
 TINY = Run("tiny-s0", "ERM", data="digits", model="preact-resnet18", width=2, risk={"name": "empirical"},
@@ -68,10 +69,34 @@ def test_what_has_a_record_is_not_run_again(done):
     assert path.stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("root", ["records", "/"])
-def test_checkpoints_go_beside_the_book_wherever_the_records_go(root):
+def test_the_book_of_this_checkout_keeps_the_records():
+    checkout = Path(__file__).resolve().parents[2]
+    assert results_root() == checkout / "book" / "results" and work_root() == checkout / "runs"
+
+
+@pytest.mark.parametrize("installed", [False, True])
+@pytest.mark.parametrize("root", [None, "records", "/"])
+def test_checkpoints_go_beside_the_book_wherever_the_records_go(tmp_path, monkeypatch, root, installed):
+    """In a checkout beside its book; where mixlab is installed, in the working directory."""
+    (tmp_path / "checkout" / "book").mkdir(parents=True)
+    monkeypatch.setattr(runner, "CHECKOUT", tmp_path / ("site-packages" if installed else "checkout"))
+    monkeypatch.chdir(tmp_path)
+    beside = tmp_path if installed else tmp_path / "checkout"
+    assert work_root() == beside / "runs" and results_root() == beside / "book" / "results"
     assert run(Experiment("nothing", ()), root) == {}
-    assert work_root() == Path(__file__).resolve().parents[2] / "runs"
+    if root != "/":  # which is not ours to write into
+        job = first_job(monkeypatch, root)
+        assert job["work"] == str(beside / "runs" / "tiny" / f"tiny-s0-{TINY.digest()}")
+        expected = results_root() if root is None else tmp_path / root
+        assert job["record"] == str(expected / "tiny" / "tiny-s0.json")
+
+
+def first_job(monkeypatch, root):
+    """What the worker would be told of `TINY`."""
+    jobs = []
+    monkeypatch.setattr(runner._Pool, "map", lambda pool, given: jobs.extend(given) or iter(()))
+    run(Experiment("tiny", (TINY,)), root)
+    return jobs[0][1]
 
 
 def test_a_record_of_another_configuration_or_a_torn_one_counts_as_missing(done, tmp_path):
@@ -145,11 +170,76 @@ def quiet(path):
     return path.stat().st_mtime_ns == before
 
 
-def test_a_second_command_for_the_same_runs_is_refused(tmp_path):
-    experiment = Experiment("nothing", ())
-    (tmp_path / "nothing").mkdir()
-    with (tmp_path / "nothing" / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(ValueError, match="another command"):
-            run(experiment, tmp_path / "records", work=tmp_path)
-    assert run(experiment, tmp_path / "records", work=tmp_path) == {}
+@pytest.mark.parametrize("root", ["records", "link", "other records"])
+@pytest.mark.parametrize("work", ["work", "other work"])
+def test_a_second_command_that_writes_into_a_folder_of_the_first_is_refused(tmp_path, monkeypatch, root, work):
+    experiment = Experiment("tiny", (TINY,))
+    (tmp_path / "records").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "records")
+    begun = []
+
+    def carry_out(pool, jobs):
+        """Instead of runs: the first command tries to begin a second one, the second says that it did."""
+        begun.append(list(jobs))
+        if len(begun) == 1:
+            run(experiment, tmp_path / root, work=tmp_path / work)
+        yield TINY.name, None
+
+    monkeypatch.setattr(runner._Pool, "map", carry_out)
+    if (root, work) == ("other records", "other work"):
+        assert run(experiment, tmp_path / "records", work=tmp_path / "work") == {} and len(begun) == 2
+    else:
+        with pytest.raises(ValueError, match="another command is doing these runs"):
+            run(experiment, tmp_path / "records", work=tmp_path / "work")
+        assert len(begun) == 1
+    assert run(experiment, tmp_path / root, work=tmp_path / work) == {}  # both have ended
+    assert not list((tmp_path / "records" / "tiny").iterdir())  # no lock lies among the records
+
+
+def test_where_nothing_is_missing_nothing_is_written(done, tmp_path):
+    experiment, folder, _ = done
+    whole = replace(experiment, runs=(TINY, MIXED))
+    assert run(whole, folder / "results", work=tmp_path / "work") == {}
+    assert not list(tmp_path.iterdir())
+
+
+def in_place_of_the_worker(monkeypatch, code, before=lambda: None, after=lambda process: None):
+    """Let a pool start a Python that does ``code``, with something done just before and just after."""
+
+    class Child(subprocess.Popen):
+        def __init__(self, command, **options):
+            before()
+            super().__init__([sys.executable, "-c", code], **options)
+            after(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Child)
+
+
+def test_a_child_that_was_being_started_when_the_command_was_stopped_is_ended(tmp_path, monkeypatch):
+    pool = runner._Pool(1)
+    in_place_of_the_worker(monkeypatch, "import time; time.sleep(60)", before=pool.stop)
+    failures = dict(pool.map([(TINY, {"work": str(tmp_path)})]))
+    assert failures["tiny-s0"] and failures["tiny-s0"].startswith("killed by SIGKILL")
+
+
+def test_after_a_stop_no_child_is_started(tmp_path, monkeypatch):
+    pool = runner._Pool(1)
+    pool.stop()
+    monkeypatch.setattr(subprocess, "Popen", lambda *arguments, **options: pytest.fail("a child was started"))
+    assert dict(pool.map([(TINY, {"work": str(tmp_path)})])) == {"tiny-s0": "stopped"}
+
+
+def test_a_child_that_ends_before_it_reads_its_job_is_reported(tmp_path, monkeypatch):
+    in_place_of_the_worker(monkeypatch, "raise SystemExit('no room for me')", after=lambda process: process.wait())
+    failures = dict(runner._Pool(1).map([(TINY, {"work": str(tmp_path)})]))
+    assert failures["tiny-s0"].startswith("no room for me")
+
+
+@pytest.mark.parametrize("budget", ["cpu", "gpu", "paper"])
+@pytest.mark.parametrize("name", names())
+def test_every_record_of_the_book_is_of_a_run_as_it_is_planned(name, budget):
+    experiment = get(name, budget)
+    absent = {each.name for each in missing(experiment)}
+    planned = {record_path(experiment, each) for each in experiment.runs if each.name not in absent}
+    folder = results_root() / experiment.folder
+    assert set(folder.glob("*.json")) <= planned
