@@ -113,6 +113,10 @@ class Detection:
         """``(classes, seeds)`` mean of the two error rates, in [0, 1]; 1/2 for a constant answer."""
         return ((1 - self.recall) + self.alarms) / 2
 
+    def points(self, quantity: str = "balanced_error") -> dict[int, float]:
+        """A quantity in percent, mean over the classes: seed -> number. Seeds pair across ways and learners."""
+        return dict(enumerate((100 * getattr(self, quantity)).mean(0).tolist()))
+
 
 def _task(train: Split, positive: int, few: int, many: int, seed: int) -> Tensor:
     """Rows of a task, the rare class first, scaled to [0, 1] and flattened."""

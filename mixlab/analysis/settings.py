@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from mixlab.analysis.paired import Difference, paired_difference
 
-__all__ = ["Comparison", "against", "by_seed", "by_width", "changes", "chosen_strengths", "compare", "sentences",
-           "strength_table"]
+__all__ = [
+    "Comparison", "against", "against_none", "by_seed", "by_width", "changes", "chosen_strengths", "compare", "sentences",
+    "strength_table",
+]
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,25 @@ def by_width(frame, column: str) -> dict[int, dict[float, list[float]]]:
     for _, record in frame.iterrows():
         alphas = found.setdefault(record["width"], {})
         alphas.setdefault(record["risk"]["mixer"]["alpha"], []).append(record[column])
-    return found
+    return dict(sorted(found.items()))
+
+
+def against_none(frame, column: str = "test_error") -> dict[str, Difference]:
+    """Every width and strength minus the same width without mixing, paired by seed; "width 8, α = 1" -> difference.
+
+    Args:
+        frame: records of `width-strength`.
+        column: which number.
+    """
+    numbers: dict[int, dict[float, dict[int, float]]] = {}
+    for _, record in frame.iterrows():
+        alphas = numbers.setdefault(record["width"], {})
+        alphas.setdefault(record["risk"]["mixer"]["alpha"], {})[record["seed"]] = record[column]
+    return {
+        f"width {width}, α = {alpha:g}": difference
+        for width, alphas in sorted(numbers.items())
+        for alpha, difference in sorted(against(alphas, 0.0).items())
+    }
 
 
 def chosen_strengths(validation: Mapping[int, Mapping[float, list[float]]]) -> dict[int, float]:
@@ -163,13 +183,14 @@ def strength_table(frame, chosen: Mapping[int, float]):
 
 
 def changes(pairs: Mapping[str, tuple[Mapping[int, float], Mapping[int, float]]]):
-    """Two settings side by side: means over their common seeds, and the relative change.
+    """Two settings side by side: means over their common seeds, the relative change, and the paired difference.
 
     Args:
         pairs: for every line of the table, the numbers by seed before and after.
 
     Returns:
-        A pandas DataFrame; lines without a common seed hold NaN.
+        A pandas DataFrame; lines without a common seed hold NaN and a dash. The last column is the difference in the
+        numbers' own unit, with its 95 % interval.
 
     Example:
         >>> changes({"paper": ({0: 25.6}, {0: 21.1})})["change, %"].round(1).tolist()
@@ -181,5 +202,7 @@ def changes(pairs: Mapping[str, tuple[Mapping[int, float], Mapping[int, float]]]
     for name, (before, after) in pairs.items():
         common = sorted(set(before) & set(after))
         first, second = (pandas.Series([part[seed] for seed in common], dtype=float).mean() for part in (before, after))
-        rows[name] = {"seeds": len(common), "before": first, "after": second, "change, %": 100 * (second / first - 1)}
-    return pandas.DataFrame(rows).T.astype({"seeds": int})
+        difference = against({"before": before, "after": after}, "before").get("after", "–")
+        rows[name] = {"seeds": len(common), "before": first, "after": second, "change, %": 100 * (second / first - 1),
+                      "difference": str(difference)}
+    return pandas.DataFrame.from_dict(rows, orient="index")

@@ -76,9 +76,12 @@ def _number(ax: Axes, x: float, y: float, slot: int) -> None:
 
 
 def _number_regions(ax: Axes, masks: np.ndarray) -> None:
-    """Number each slot where most of its own pixels are around; slots that are blended or slivers go without."""
+    """Number each slot where most of its own pixels are around; slivers go without. A blend is called a sum."""
     from scipy.ndimage import distance_transform_edt
 
+    if masks.max() < 1:
+        ax.text(0.5, 0.5, " + ".join(str(slot + 1) for slot in range(len(masks))), ha="center", va="center",
+                color="white", weight="bold", fontsize=7, transform=ax.transAxes)
     for slot, mask in enumerate(masks):
         depth = distance_transform_edt(np.pad(mask == 1, 1))[1:-1, 1:-1]
         if depth.max() > 0.045 * max(mask.shape):

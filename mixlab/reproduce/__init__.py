@@ -14,8 +14,9 @@ in the same file. Records go to `book/results/<experiment>/<run>.json` and are c
 `runs/` and are not.
 """
 
+from mixlab.reproduce.execute import summary
 from mixlab.reproduce.plan import Experiment, Run, get, names
 from mixlab.reproduce.runner import missing, run
 from mixlab.reproduce.table import load
 
-__all__ = ["Experiment", "Run", "get", "load", "missing", "names", "run"]
+__all__ = ["Experiment", "Run", "get", "load", "missing", "names", "run", "summary"]

@@ -45,6 +45,12 @@ def test_the_balanced_error_of_a_constant_answer_is_one_half():
     assert float(never.balanced_error) == float(always.balanced_error) == 0.5
 
 
+def test_points_are_percent_by_seed():
+    found = Detection(recall=torch.tensor([[1.0, 0.5], [0.5, 0.5]]), alarms=torch.tensor([[0.0, 0.0], [0.5, 0.25]]))
+    assert found.points("alarms") == {0: 25.0, 1: 12.5}
+    assert found.points() == {0: 25.0, 1: 31.25}
+
+
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_detectors_find_more_than_they_confuse(learner):
     data = load("digits", validation=0)

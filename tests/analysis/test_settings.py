@@ -7,6 +7,7 @@ import pytest
 
 from mixlab.analysis.settings import (
     against,
+    against_none,
     by_seed,
     by_width,
     changes,
@@ -95,9 +96,24 @@ def test_the_table_of_strengths_keeps_the_choice_apart_from_the_strongest():
     assert strength_table(frame, {4: 0.0})["strength"].tolist() == ["chosen", "strongest"]
 
 
+def test_every_strength_is_paired_with_no_mixing_at_its_width():
+    rows = [("x", seed, 9.0 + seed + 0.5 * alpha, width, alpha) for width in (8, 4) for alpha in (1.0, 0.0)
+            for seed in range(3)]
+    found = against_none(pandas.DataFrame([record(*row) for row in rows]))
+    assert list(found) == ["width 4, α = 1", "width 8, α = 1"]
+    assert all((each.mean, each.low, each.seeds) == (0.5, 0.5, 3) for each in found.values())
+    assert against_none(pandas.DataFrame()) == {}
+
+
+def test_widths_come_in_order():
+    frame = pandas.DataFrame([record("a", 0, 1.0, width=8), record("a", 0, 1.0, width=2)])
+    assert list(by_width(frame, "test_error")) == [2, 8]
+
+
 def test_changes_use_common_seeds_and_admit_when_there_are_none():
     table = changes({"x": ({0: 4.0, 1: 6.0}, {1: 3.0}), "y": ({0: 1.0}, {})})
     assert table.loc["x", "change, %"] == -50 and table.loc["x", "seeds"] == 1
+    assert table["difference"].tolist() == ["-3.00, one seed", "–"]
     assert table.loc["y", "seeds"] == 0 and math.isnan(table.loc["y", "after"])
 
 

@@ -64,7 +64,7 @@ def test_regions_and_parts_of_the_label_bear_the_number_of_their_slot():
     assert [(text.get_text(), text.get_position()[0]) for text in bar.texts] == [("1", 0.125), ("2", 0.625)]
     assert bar.get_xlabel().splitlines() == [f"1 {NAMES[0]} 0.25", f"2 {NAMES[1]} 0.75"]
     blended = mixing.exhibits([mixing.exhibit("", draw(Mixup(8.0)), IMAGES, NAMES)]).axes[1]
-    assert not blended.texts
+    assert [text.get_text() for text in blended.texts] == ["1 + 2"]
 
 
 def test_the_histogram_of_areas_has_area_one():

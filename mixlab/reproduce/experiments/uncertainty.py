@@ -29,7 +29,7 @@ from mixlab.rng import generator
 from mixlab.train import predict
 from mixlab.train.recipes import budget as known_budget
 
-SEEDS = range(3)
+SEEDS = range(5)
 DATA = {"cpu": "fashion-mnist", "gpu": "cifar100", "paper": "cifar100"}
 # A narrower network than in the grid of the same chapter: half a million forward passes are measured on each.
 WIDTH = {"cpu": 8, "gpu": None, "paper": None}
