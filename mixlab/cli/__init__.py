@@ -14,7 +14,7 @@ import typer
 
 COMMANDS = ("train", "reproduce", "data", "book", "bench", "info")
 # What a user or the machine can be told in one line; anything else is a mistake of ours and keeps its traceback.
-TOLD = (ValueError, ArithmeticError, OSError, ImportError)
+TOLD = (ValueError, FloatingPointError, OSError, ImportError, MemoryError)
 
 app = typer.Typer(
     name="mixlab", no_args_is_help=True, pretty_exceptions_enable=False,
@@ -53,5 +53,5 @@ def main() -> None:
     try:
         app()
     except TOLD as error:
-        print(f"mixlab: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"mixlab: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
         sys.exit(2)

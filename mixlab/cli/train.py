@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,24 +33,26 @@ def train(
     dropout: Annotated[float | None, typer.Option(help="Dropout rate of the network.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for checkpoints, curves and the record.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
-    every: Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out; say so if there is none yet, "
+                                         "and start it.")] = False,
+    every: Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints in --out.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str | None, typer.Option(help="32-true or bf16-mixed.")] = None,
     compile: Annotated[bool | None, typer.Option(help="Compile the network.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch.")] = 1,
-    log: Annotated[str, typer.Option(help="csv or tensorboard.")] = "csv",
+    log: Annotated[str, typer.Option(help="Curves in --out: csv, or tensorboard as well.")] = "csv",
 ) -> None:
     """Train a network and print its test error."""
-    from mixlab.reproduce.execute import train as carry_out
     from mixlab.reproduce.plan import Run
     from mixlab.train import write_record
     from mixlab.train.recipes import budget as known_budget
 
-    if resume and out is None:
-        raise ValueError("expected --out with --resume, received none")
-    if out is not None and out.exists() and any(out.iterdir()) and not resume:
-        raise ValueError(f"{out} is not empty: pass --resume to continue the run in it, or choose another folder")
+    # Of the processes that a launcher has started, the first one looks after the folder and tells the result.
+    first = os.environ.get("RANK", "0") == "0"
+    if out is None:
+        _check_no_folder(resume, every, log)
+    elif first:
+        _check_folder(out, resume)
     limits = known_budget(budget)
     run = Run(
         name=f"{mixer}-s{seed}", row=mixer, data=data, model=model, risk=_risk(mixer, k, alpha, probability, manifold),
@@ -60,11 +63,44 @@ def train(
         # A compiled network does not let its layers be mixed.
         compile=limits.compile and not manifold if compile is None else compile,
     )
-    _, _, result = carry_out(run, out, processes=processes, every=every, log=log, progress=True)
-    if out is not None:
-        record = result.record(experiment="train", row=run.row, budget=budget, seed=seed, config=run.as_dict())
+    result = _carry_out(run, out, processes=processes, every=every, log=log, progress=True)
+    if first and out is not None:
+        config = run.as_dict() | {"processes": processes}  # partners and batch statistics are those of a process
+        record = result.record(experiment="train", row=run.row, budget=budget, seed=seed, config=config)
         write_record(out / "record.json", record)
-    _show(run, result)
+    if first:
+        _show(run, result)
+
+
+def _check_no_folder(resume: bool, every: int | None, log: str) -> None:
+    """Refuse what would be written to, or read from, a folder that is not given."""
+    asked = {"--resume": resume, "--every": every is not None, "--log tensorboard": log == "tensorboard"}
+    given = [name for name, there in asked.items() if there]
+    if given:
+        raise ValueError(f"expected --out with {', '.join(given)}, received none")
+
+
+def _check_folder(out: Path, resume: bool) -> None:
+    """Refuse to mix a new run with what is there; say where a run to be continued is not."""
+    from mixlab.train.lock import LOCK
+
+    if not resume and out.exists() and any(path.name != LOCK for path in out.iterdir()):
+        raise ValueError(f"{out} is not empty: pass --resume to continue the run in it, or choose another folder")
+    if resume and not any(out.glob("*.ckpt")):
+        typer.echo(f"there is nothing to continue in {out}: a new run starts", err=True)
+
+
+def _carry_out(run: Run, out: Path | None, **options) -> Result:
+    """Train; too little memory on the GPU is told in one line."""
+    from torch import OutOfMemoryError
+
+    from mixlab.reproduce.execute import train as fitted
+
+    try:
+        return fitted(run, out, **options)[2]
+    except OutOfMemoryError as error:
+        what, _, _ = str(error).partition(".")
+        raise MemoryError(f"{what}: choose a smaller --width or --precision bf16-mixed") from error
 
 
 def _limit(data: str, limit: int | None) -> int | None:

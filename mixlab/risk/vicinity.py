@@ -144,3 +144,6 @@ class SampledRisk(nn.Module):
             raise ValueError("expected a generator to sample the vicinity with, received None")
         drawn, targets = self.vicinity.sample(*batch, self.num_classes, generator)
         return soft_cross_entropy(model(drawn), targets)
+
+    def extra_repr(self) -> str:
+        return f"{self.vicinity!r}, num_classes={self.num_classes}"

@@ -12,7 +12,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from pickle import UnpicklingError
+from uuid import uuid4
 from zipfile import BadZipFile, ZipFile
 
 import torch
@@ -21,7 +21,7 @@ NEW, LAST, PREVIOUS = "new.ckpt", "last.ckpt", "previous.ckpt"
 
 
 def write_atomically(path: Path, write: Callable) -> None:
-    """Put a file in place whole or not at all.
+    """Put a file in place whole or not at all, also where two write it at once: one of theirs is there then.
 
     Args:
         path: the file; its folder is made.
@@ -31,9 +31,10 @@ def write_atomically(path: Path, write: Callable) -> None:
         OSError: if the disk refuses; whatever was at `path` is still there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.tmp")
+    # A name of its own for every writer, and not one of `tempfile`, whose files nobody else may read.
+    scratch = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
-        with scratch.open("wb") as file:
+        with scratch.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -76,7 +77,7 @@ class Checkpoints:
         for path in paths:
             try:
                 config, state = _read(path)
-            except (BadZipFile, OSError, EOFError, RuntimeError, KeyError, TypeError, UnpicklingError):
+            except Exception:  # a damaged archive may raise anything
                 warnings.warn(f"checkpoint {path} cannot be read and is passed over", stacklevel=2)
                 continue
             self._check(config)
@@ -84,6 +85,11 @@ class Checkpoints:
         if paths:
             raise ValueError(f"no checkpoint in {self.folder} can be read; remove the folder to start again")
         return None
+
+    def sweep(self) -> None:
+        """Remove what killed writers have left half written; only for whoever holds the folder."""
+        for rest in self.folder.glob(f".{NEW}.*.tmp"):
+            rest.unlink()
 
     def _check(self, config: dict) -> None:
         """Refuse to go on with another run's state, and say where they differ."""

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import partial
-from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import nn
+from torch.multiprocessing import ProcessRaisedException
 
 from mixlab.data import Dataset, Loader
 from mixlab.models import noise
 from mixlab.risk import ManifoldRisk
 from mixlab.rng import generator
-from mixlab.train.checkpoint import Checkpoints
+from mixlab.train.checkpoint import Checkpoints, write_atomically
 from mixlab.train.fingerprint import fingerprint
+from mixlab.train.lock import alone
 from mixlab.train.logs import LOGS
-from mixlab.train.measure import epoch_row, final
+from mixlab.train.measure import Measures
 from mixlab.train.recipe import Recipe
-from mixlab.train.result import Result
+from mixlab.train.result import Result, commit
 from mixlab.train.state import State
 
 # Metrics are summed and mixes drawn in float64, which Apple's accelerator does not have.
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("32-true", "bf16-mixed")
+# The part of an accelerator's memory that images may take: of the rest live the network and its activations.
+RESIDENT = 0.25
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ class Options:
     log: str
     progress: bool
     config: dict
+    commit: str | None
 
 
 def fit(
@@ -66,31 +74,39 @@ def fit(
     thread count it ends with the same bits as an undisturbed run. Runs of one seed see the same batches whatever the
     risk; with the initialisation from `generator(seed, "init")` their seeds pair.
 
-    With several processes each takes its share of one global batch (`recipe.batch_size`) and mixes within that share;
-    an incomplete last batch that they cannot share evenly is left out. Processes are started by this call, or found
-    where a launcher such as torchrun has started them.
+    With several processes each takes its share of one global batch (`recipe.batch_size`) and mixes within that share.
+    Processes are started by this call, or found where a launcher such as torchrun has started as many on one machine;
+    several machines are not supported. An incomplete last batch is left out if the processes cannot share it evenly,
+    or if it is not the only one and would leave each a single row, which batch normalisation refuses and which has no
+    partner to be mixed with.
+
+    Images stay on the device if those of all splits take at most `RESIDENT` of an accelerator's memory; a larger set
+    stays in the host's memory and goes there batch by batch.
 
     Args:
-        model: images (B, C, H, W) float32 to logits (B, classes); on an accelerator they lie in channels-last order.
+        model: images (B, C, H, W) float32 to logits (B, classes). On an accelerator its weights are put into
+            channels-last order; images come in the usual one.
         risk: `risk(model, (images, labels), generator=g) -> loss`; its parameters are trained too.
         dataset: see `mixlab.data.load`. A validation split is measured after every epoch, the test split at the end.
         recipe: see `Recipe`.
         seed: of everything drawn during training.
         device: "cpu", "cuda", or "auto" for a GPU of CUDA where there is one, else the CPU.
         precision: "32-true", or "bf16-mixed" for bfloat16 autocast.
-        processes: of the device's kind, on this machine.
+        processes: of the device's kind, on this machine; of a GPU's, one for each at most.
         compile: send the network through `torch.compile`; not for a `ManifoldRisk`, whose layers it hides.
         checkpoint: folder of the run: `last.ckpt` and `previous.ckpt`, `curves.csv`. A run found there is continued.
-            None keeps nothing.
+            The folder is held (`lock`) until the run ends. None keeps nothing.
         every: steps between checkpoints; they are also written at the end of each epoch.
         log: "csv", or "tensorboard" for scalars in the same folder as well.
         progress: show a progress bar where there is a terminal.
 
     Raises:
-        ValueError: for an unknown option, a device that is not there, a data set without training or test images,
-            batches that the processes cannot share evenly, a compiled network whose layers are to be mixed, or a
-            folder that cannot be written or holds the checkpoint of another run.
+        ValueError: for an unknown option, a device or as many GPUs that are not there, as many processes that the
+            launcher has not started, a data set without training or test images, batches that the processes cannot
+            share evenly, a network that cannot be compiled or whose layers are to be mixed and compiled, or a folder
+            that cannot be written, that another command holds, or that has the checkpoint of another run.
         FloatingPointError: if a loss or a weight is not finite; the last checkpoint is from before.
+        OSError: if the disk refuses a checkpoint.
 
     Example:
         >>> from mixlab.data import load
@@ -111,44 +127,74 @@ def fit(
     folder = None if checkpoint is None else Path(checkpoint)
     if folder is not None:
         _check_folder(folder)
-    options = Options(seed, compile, folder, every, log, progress, config)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it announces precision and ranks otherwise
-    launched = "LOCAL_RANK" in os.environ
-    strategy = "auto" if processes == 1 else "ddp" if launched else "ddp_spawn"
-    accelerator = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    fabric = Fabric(accelerator=accelerator, devices=processes, strategy=strategy, precision=precision)
+    options = Options(seed, compile, folder, every, log, progress, config, commit())
+    for name in ("fabric", "pytorch"):  # they announce precision and ranks otherwise
+        logging.getLogger(f"lightning.{name}").setLevel(logging.WARNING)
+    strategy = "auto" if processes == 1 else "ddp" if "LOCAL_RANK" in os.environ else "ddp_spawn"
+    fabric = Fabric(accelerator=_accelerator(device), devices=processes, strategy=strategy, precision=precision)
+    job = model, risk, dataset, recipe, options
     if strategy != "ddp_spawn":
         fabric.launch()
-        return _train(fabric, model, risk, dataset, recipe, options)
-    if folder is not None:
-        Checkpoints(folder, config).load()  # refused here, where the error is one and not wrapped in that of a process
-    # Fabric looks into what it hands to processes and refuses frozen dataclasses; it does not look into a partial.
-    outcome = fabric.launch(partial(_spawned, (model, risk, dataset, recipe, options)))
-    outcome = torch.load(BytesIO(outcome), map_location="cpu", weights_only=True)
+        return _train(fabric, *job)
+    outcome = _spawn(fabric, job)
     model.load_state_dict(outcome["model"])
     risk.load_state_dict(outcome["risk"])
     return Result(**outcome["result"])
 
 
-def _spawned(job: tuple, fabric) -> bytes:
-    """What a started process gives back, since the trained weights are in its memory and not in the caller's.
+def _spawn(fabric, job: tuple) -> dict:
+    """Do the job in processes that are started here; an error in one of them is raised here as it was there.
 
-    Bytes, because a tensor would be handed over through memory that ends with the process.
+    What they give back comes through files: a process that puts more into a pipe than it holds waits for somebody to
+    read, and Fabric reads when the processes have ended.
     """
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            # Fabric looks into what it hands to processes and refuses frozen dataclasses; not into a partial.
+            fabric.launch(partial(_spawned, job, folder))
+        except ProcessRaisedException as raised:
+            errors = sorted(folder.glob("error-*"), key=lambda path: path.stat().st_mtime_ns)
+            if not errors:  # none that can be read back
+                raise
+            raise pickle.loads(errors[0].read_bytes()) from raised  # the first: others may only follow from it
+        return torch.load(folder / "outcome", map_location="cpu", weights_only=True)
+
+
+def _spawned(job: tuple, folder: Path, fabric) -> None:
+    """The job in a started process: the trained weights are in its memory and not in the caller's."""
     model, risk, *rest = job
     model, risk = deepcopy(model), deepcopy(risk)  # what came with the job is shared with the other processes
-    result = _train(fabric, model, risk, *rest)
-    outcome = BytesIO()
-    torch.save({"model": model.state_dict(), "risk": risk.state_dict(), "result": asdict(result)}, outcome)
-    return outcome.getvalue()
+    try:
+        result = _train(fabric, model, risk, *rest)
+    except Exception as error:
+        content = pickle.dumps(error)
+        pickle.loads(content)  # not every error can be read back
+        write_atomically(folder / f"error-{fabric.global_rank}", lambda file: file.write(content))
+        raise
+    if fabric.global_rank == 0:
+        torch.save({"model": model.state_dict(), "risk": risk.state_dict(), "result": asdict(result)},
+                   folder / "outcome")
 
 
 def _train(fabric, model, risk, dataset, recipe, options) -> Result:
+    """The run in each process; the one that writes holds the folder."""
+    store = None if options.folder is None else Checkpoints(options.folder, options.config)
+    writes = store is not None and fabric.global_rank == 0
+    held = alone(options.folder) if writes else nullcontext()
+    with held, _compiling() if options.compile else nullcontext():
+        if writes:
+            store.sweep()
+        return _loop(fabric, model, risk, dataset, recipe, options, store)
+
+
+def _loop(fabric, model, risk, dataset, recipe, options, store) -> Result:
     """The loop, in each process."""
     rank, device, seed = fabric.global_rank, fabric.device, options.seed
     if device.type != "cpu":
-        # Images follow their network. Not on a CPU: there the gradient of a strided 1x1 convolution of fewer channels
-        # than oneDNN takes at a time (8 or 16) writes past its buffer (oneDNN issue 6035), and narrow networks die.
+        # A convolution gives its output in the order of its weights, whatever that of the images. Not on a CPU: there
+        # the gradient of a strided 1x1 convolution of fewer channels than oneDNN takes at a time (8 or 16) writes past
+        # its buffer (oneDNN issue 6035), and narrow networks die.
         model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         [*model.parameters(), *risk.parameters()], lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov,
@@ -156,16 +202,18 @@ def _train(fabric, model, risk, dataset, recipe, options) -> Result:
     )
     network, optimizer = fabric.setup(torch.compile(model, dynamic=False) if options.compile else model, optimizer)
     objective = fabric.setup(risk) if any(True for _ in risk.parameters()) else risk.to(device)
-    loader = _loader(fabric, dataset, recipe, seed)
-    store = None if options.folder is None else Checkpoints(options.folder, options.config)
-    state = State(fabric, {"model": model, "risk": risk, "optimizer": optimizer}, store)
+    home = _home(dataset, device)
+    loader, measures = _loader(fabric, dataset, recipe, seed, home), Measures(fabric, model, dataset, recipe, home)
+    state = State(fabric, {"model": model, "risk": risk, "optimizer": optimizer}, store, options.commit)
     state.restore()
     if state.result:
         return Result(**state.result)
     network.train()
-    with _bar(options.progress and rank == 0, recipe.epochs * len(loader)) as bar:
+    bar = _bar(options.progress and rank == 0, recipe.epochs * len(loader))
+    with bar, closing(LOGS[options.log](options.folder)) as log:
         while state.epoch < recipe.epochs:
             for images, labels in loader.epoch(state.epoch, start=state.step):
+                batch = images.to(device), labels.to(device)
                 step = state.epoch * len(loader) + state.step
                 bar.update(step + 1 - bar.n)
                 for group in optimizer.param_groups:
@@ -173,7 +221,7 @@ def _train(fabric, model, risk, dataset, recipe, options) -> Result:
                 # On the CPU: a seed then mixes alike on every device, and no draw waits for an accelerator.
                 draws = generator(seed, "mix", rank, step)
                 with noise(model, generator(seed, "noise", rank, step)):
-                    loss = objective(network, (images, labels), generator=draws)
+                    loss = objective(network, batch, generator=draws)
                 fabric.backward(loss)
                 optimizer.step()
                 optimizer.zero_grad()
@@ -181,20 +229,45 @@ def _train(fabric, model, risk, dataset, recipe, options) -> Result:
                 if options.every and state.step % options.every == 0 and state.step < len(loader):
                     state.save()
             state.settle()
-            state.end_epoch(epoch_row(fabric, model, dataset, recipe, state, len(loader)))
-            if rank == 0 and options.folder is not None:
-                LOGS[options.log](options.folder, state.curves)
+            state.end_epoch(measures.epoch(state, len(loader)))
+            if rank == 0 and store is not None:
+                log.write(state.curves)
             state.save()
-    return state.finish(*final(fabric, model, dataset, recipe, state))
+    return state.finish(*measures.final(state))
 
 
-def _loader(fabric, dataset: Dataset, recipe: Recipe, seed: int) -> Loader:
-    """Training batches of this process; a last one that the processes cannot share evenly is dropped."""
-    tail = len(dataset.train) % recipe.batch_size
+@contextmanager
+def _compiling() -> Iterator[None]:
+    """Say in one line what the compiler, which starts with the first step, says in many."""
+    try:
+        yield
+    except RuntimeError as error:
+        from torch._dynamo.exc import TorchDynamoException
+
+        if not isinstance(error, TorchDynamoException):
+            raise
+        cause = getattr(error, "inner_exception", error)
+        line = next(iter(str(cause).strip().splitlines()), "")
+        raise ValueError("expected a network that can be compiled here, or compile=False: "
+                         f"{type(cause).__name__}: {line}") from error
+
+
+def _home(dataset: Dataset, device: torch.device) -> torch.device:
+    """Where images are kept: on the device if all of them fit there, else in the host's memory."""
+    if device.type == "cpu":
+        return device
+    size = sum(split.images.nbytes for split in (dataset.train, dataset.validation, dataset.test))
+    fits = size <= RESIDENT * torch.cuda.get_device_properties(device).total_memory
+    return device if fits else torch.device("cpu")
+
+
+def _loader(fabric, dataset: Dataset, recipe: Recipe, seed: int, home: torch.device) -> Loader:
+    """Training batches of this process, made where the images are kept."""
+    images, batch_size, world = len(dataset.train), recipe.batch_size, fabric.world_size
+    tail = images % batch_size
     return Loader(
-        dataset.train, recipe.batch_size, mean=dataset.mean, std=dataset.std, augment=recipe.augment, seed=seed,
-        device=fabric.device, rank=fabric.global_rank, world=fabric.world_size,
-        drop_last=tail % fabric.world_size > 0,
+        dataset.train, batch_size, mean=dataset.mean, std=dataset.std, augment=recipe.augment, seed=seed, device=home,
+        rank=fabric.global_rank, world=world, drop_last=tail % world > 0 or tail == world and images > batch_size,
     )
 
 
@@ -212,6 +285,11 @@ def _check_batches(images: int, batch_size: int, processes: int) -> None:
         raise ValueError(f"expected {batch_size} training images or more for {processes} processes, received {images}")
 
 
+def _accelerator(device: str) -> str:
+    """The kind of device that is meant."""
+    return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def _check(dataset, device, precision, processes, every, log) -> None:
     """Refuse what cannot run, before anything is touched."""
     for name, value, known in (("device", device, DEVICES), ("precision", precision, PRECISIONS), ("log", log, LOGS)):
@@ -221,8 +299,19 @@ def _check(dataset, device, precision, processes, every, log) -> None:
         raise ValueError("expected a CUDA device, found none: use device='cpu' or 'auto'")
     if processes < 1 or (every is not None and every < 1):
         raise ValueError(f"expected processes and every of at least 1, received {processes} and {every}")
+    _check_processes(_accelerator(device), processes)
     if not len(dataset.train) or not len(dataset.test):
         raise ValueError(f"expected training and test images, received {len(dataset.train)} and {len(dataset.test)}")
+
+
+def _check_processes(accelerator: str, processes: int) -> None:
+    """Refuse more processes than there are GPUs, and another number than a launcher has started."""
+    if accelerator == "cuda" and processes > torch.cuda.device_count():
+        raise ValueError(f"expected at most {torch.cuda.device_count()} processes, one for each GPU, "
+                         f"received {processes}")
+    started = os.environ.get("WORLD_SIZE", processes)
+    if int(started) != processes:
+        raise ValueError(f"expected processes={started}, as many as the launcher has started, received {processes}")
 
 
 def _check_folder(folder: Path) -> None:

@@ -9,25 +9,57 @@ from pathlib import Path
 from mixlab.train.checkpoint import write_atomically
 
 
-def write_csv(folder: Path, curves: dict[str, list]) -> None:
-    """`curves.csv`: a row per epoch, a column per curve; written anew, so a resumed run leaves no row twice."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(curves)
-    writer.writerows(zip(*curves.values(), strict=True))
-    write_atomically(folder / "curves.csv", lambda file: file.write(text.getvalue().encode()))
+class Csv:
+    """`curves.csv`: a row per epoch, a column per curve; written anew, so a resumed run leaves no row twice.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def write(self, curves: dict[str, list]) -> None:
+        """Put the curves of all epochs so far on the disk."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(curves)
+        writer.writerows(zip(*curves.values(), strict=True))
+        write_atomically(self.folder / "curves.csv", lambda file: file.write(text.getvalue().encode()))
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
-def write_tensorboard(folder: Path, curves: dict[str, list]) -> None:
-    """`curves.csv`, and the latest epoch of every curve as TensorBoard scalars."""
-    from torch.utils.tensorboard import SummaryWriter
+class TensorBoard(Csv):
+    """`curves.csv`, and its rows as TensorBoard scalars, in one event file for each session of the run.
 
-    write_csv(folder, curves)
-    epoch = curves["epoch"][-1]
-    with SummaryWriter(str(folder), purge_step=epoch) as writer:
-        for name, values in curves.items():
-            if name != "epoch":
-                writer.add_scalar(name, values[-1], epoch)
+    The file begins with the epochs of the sessions before, and tells whoever reads on from their files to drop what
+    these held: every epoch is seen once, whatever was logged before. No file is removed, since a TensorBoard that
+    reads it would wait for it and never go on to the next.
+    """
+
+    def __init__(self, folder: Path):
+        super().__init__(folder)
+        self.writer, self.rows = None, 0
+
+    def write(self, curves: dict[str, list]) -> None:
+        """Put the curves of all epochs so far on the disk."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        super().write(curves)
+        epochs = curves["epoch"]
+        self.writer = self.writer or SummaryWriter(str(self.folder), purge_step=epochs[0])
+        for name in (name for name in curves if name != "epoch"):
+            for epoch, value in list(zip(epochs, curves[name], strict=True))[self.rows :]:
+                self.writer.add_scalar(name, value, epoch)
+        self.rows = len(epochs)
+        self.writer.flush()
+
+    def close(self) -> None:
+        """Close the event file."""
+        if self.writer is not None:
+            self.writer.close()
 
 
-LOGS = {"csv": write_csv, "tensorboard": write_tensorboard}
+LOGS = {"csv": Csv, "tensorboard": TensorBoard}

@@ -25,9 +25,10 @@ class MultiStep:
         """What the learning rate is multiplied by at `position` (in epochs, fractional) of `epochs`."""
         return self.gamma ** sum(position >= milestone for milestone in self.milestones)
 
-    def stretched(self, ratio: float) -> MultiStep:
-        """The same shape over a run that is `ratio` times as long; milestones may fall within an epoch."""
-        return replace(self, milestones=tuple(milestone * ratio for milestone in self.milestones))
+    def stretched(self, epochs: int, of: int) -> MultiStep:
+        """The same shape over `epochs` in place of `of`; milestones may fall within an epoch."""
+        # Divided last: 100 * (14 / 200) lies above 7, and the milestone would come a step late.
+        return replace(self, milestones=tuple(milestone * epochs / of for milestone in self.milestones))
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ class Cosine:
             return position / self.warmup
         return 0.5 * (1 + math.cos(math.pi * (position - self.warmup) / (epochs - self.warmup)))
 
-    def stretched(self, ratio: float) -> Cosine:
-        """The same shape over a run that is `ratio` times as long."""
-        return replace(self, warmup=self.warmup * ratio)
+    def stretched(self, epochs: int, of: int) -> Cosine:
+        """The same shape over `epochs` in place of `of`."""
+        return replace(self, warmup=self.warmup * epochs / of)
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Recipe:
             >>> recipes["mixup-cifar10"].over(20).schedule.milestones
             (10.0, 15.0)
         """
-        return replace(self, epochs=epochs, schedule=self.schedule.stretched(epochs / self.epochs))
+        return replace(self, epochs=epochs, schedule=self.schedule.stretched(epochs, self.epochs))
 
     def as_dict(self) -> dict:
         """Plain data for a record or a checkpoint, the kind of schedule included."""

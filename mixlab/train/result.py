@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -118,10 +118,15 @@ def write_record(path: str | Path, record: dict) -> None:
     write_atomically(Path(path), lambda file: file.write(text.encode()))
 
 
-def origin(device: torch.device) -> dict:
-    """Commit, versions, device, threads and peak memory (MiB) of this process, as a record keeps them."""
+def origin(device: torch.device, commits: Sequence[str | None]) -> dict:
+    """Where a run was done, as a record keeps it: commit, versions, device, threads and peak memory (MiB).
+
+    Args:
+        device: of this process, which also says the rest.
+        commits: of all sessions of the run, each once and in order; joined by commas where there are several.
+    """
     return {
-        "commit": _commit(),
+        "commit": commits[0] if len(commits) == 1 else ", ".join(commit or "unknown" for commit in commits),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in
                      ("mixlab", "torch", "torchvision")}},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
@@ -130,19 +135,7 @@ def origin(device: torch.device) -> dict:
     }
 
 
-def _fits(value: object, kinds: tuple) -> bool:
-    if value is None or isinstance(value, bool):
-        return value is None and None in kinds
-    return isinstance(value, tuple((int, float) if kind is float else kind for kind in kinds if kind is not None))
-
-
-def _expect_keys(what: str, value: object, names: Mapping) -> None:
-    if not isinstance(value, dict) or set(value) != set(names):
-        got = ", ".join(map(str, value)) if isinstance(value, dict) else type(value).__name__
-        raise ValueError(f"{what} needs {', '.join(names)}; received {got}")
-
-
-def _commit() -> str | None:
+def commit() -> str | None:
     """Revision of the checkout that mixlab is imported from, with ``+`` where the package differs from it.
 
     None where mixlab is installed without a checkout.
@@ -159,6 +152,18 @@ def _commit() -> str | None:
     except OSError:
         return None
     return revision + "+" * bool(changes) or None
+
+
+def _fits(value: object, kinds: tuple) -> bool:
+    if value is None or isinstance(value, bool):
+        return value is None and None in kinds
+    return isinstance(value, tuple((int, float) if kind is float else kind for kind in kinds if kind is not None))
+
+
+def _expect_keys(what: str, value: object, names: Mapping) -> None:
+    if not isinstance(value, dict) or set(value) != set(names):
+        got = ", ".join(map(str, value)) if isinstance(value, dict) else type(value).__name__
+        raise ValueError(f"{what} needs {', '.join(names)}; received {got}")
 
 
 def _version(name: str) -> str | None:

@@ -13,7 +13,7 @@ from mixlab.train.checkpoint import Checkpoints
 from mixlab.train.result import Result, origin
 
 # The plain part of a state; weights are added where it is saved.
-PLAIN = ("epoch", "step", "losses", "curves", "best", "best_weights", "seconds", "result")
+PLAIN = ("epoch", "step", "losses", "curves", "best", "best_weights", "seconds", "commits", "result")
 
 
 class State:
@@ -23,9 +23,10 @@ class State:
         fabric: the launched Fabric.
         parts: model, risk and optimizer, by name; their `state_dict` is kept with the rest.
         store: where states are kept, or None.
+        commit: under which this session of the run began, see `mixlab.train.result.commit`.
     """
 
-    def __init__(self, fabric, parts: dict, store: Checkpoints | None):
+    def __init__(self, fabric, parts: dict, store: Checkpoints | None, commit: str | None):
         self.fabric, self.parts, self.store = fabric, parts, store
         self.epoch = self.step = 0
         self.losses: list[float] = []
@@ -33,6 +34,7 @@ class State:
         self.best: dict | None = None
         self.best_weights: dict | None = None
         self.seconds = 0.0
+        self.commits: list[str | None] = [commit]
         self.result: dict | None = None
         self._pending: list[Tensor] = []
         self._since = time.perf_counter()
@@ -42,8 +44,10 @@ class State:
         saved = None if self.store is None else self.store.load()
         if saved is None:
             return
+        here = self.commits
         for name in PLAIN:
             setattr(self, name, saved[name])
+        self.commits = list(dict.fromkeys([*self.commits, *here]))
         for name, part in self.parts.items():
             part.load_state_dict(saved[name])
 
@@ -88,12 +92,14 @@ class State:
 
     def _check_weights(self) -> None:
         # A finite loss may have an infinite gradient; the next loss would tell, but the checkpoint comes before it.
-        for name, value in self.parts["model"].state_dict().items():
-            if not bool(value.isfinite().all()):
-                raise FloatingPointError(
-                    f"{name} is not finite in epoch {self.epoch + (self.step > 0)}: the learning rate may be too high; "
-                    "the last checkpoint is from before"
-                )
+        weights = self.parts["model"].state_dict()
+        # Asked together, since each answer is a wait for an accelerator.
+        finite = torch.stack([value.isfinite().all() for value in weights.values()]).tolist()
+        if not all(finite):
+            raise FloatingPointError(
+                f"{list(weights)[finite.index(False)]} is not finite in epoch {self.epoch + (self.step > 0)}: the "
+                "learning rate may be too high; the last checkpoint is from before"
+            )
 
     def end_epoch(self, row: dict) -> None:
         """Add a row to the curves, and keep the weights if it has the lowest validation error so far."""
@@ -110,7 +116,7 @@ class State:
         self._since = time.perf_counter()
         tests = self.curves.get("test_error")
         result = Result(last, best, min(tests) if tests else None, self.curves, self.losses, self.seconds,
-                        origin(self.fabric.device))
+                        origin(self.fabric.device, self.commits))
         self.result = asdict(result)
         self.save()
         return result

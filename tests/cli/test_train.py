@@ -1,10 +1,15 @@
 """`mixlab train`: what it prints and leaves behind, and one line for what it cannot do."""
 
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
+import mixlab.reproduce.execute as execute
 from mixlab.cli import main
 from mixlab.train import read_record
 
@@ -31,6 +36,7 @@ def test_a_run_prints_its_error_and_leaves_its_record(mixlab, tmp_path):
     assert f"{record['result']['value']:.2f}" in printed and "last epoch" in printed and "best epoch" in printed
     assert record["what"]["config"]["risk"] == {
         "name": "vicinal", "mixer": {"name": "dcutmix", "k": 3, "alpha": 0.5}}
+    assert record["what"]["config"]["processes"] == 1
     assert {path.name for path in (tmp_path / "run").iterdir()} >= {"last.ckpt", "curves.csv", "record.json"}
 
 
@@ -43,6 +49,71 @@ def test_a_folder_with_a_run_is_only_continued_when_told_so(mixlab, tmp_path):
     assert json.loads((tmp_path / "record.json").read_bytes())["result"] == json.loads(before)["result"]
     status, _, error = mixlab(*SMALL, "--out", tmp_path, "--resume", "--seed", 1)
     assert status == 2 and "another run" in error
+
+
+def test_a_run_to_be_continued_that_is_not_there_is_started_and_that_is_said(mixlab, tmp_path):
+    status, printed, error = mixlab(*SMALL, "--out", tmp_path / "typo", "--resume")
+    assert status == 0 and "last epoch" in printed
+    assert error == f"there is nothing to continue in {tmp_path / 'typo'}: a new run starts\n"
+    assert (tmp_path / "typo/record.json").exists()
+    assert mixlab(*SMALL, "--out", tmp_path / "typo", "--resume")[2] == ""
+
+
+def test_a_folder_in_which_nothing_but_a_lock_was_left_is_as_good_as_new(mixlab, tmp_path):
+    (tmp_path / "lock").touch()
+    assert mixlab(*SMALL, "--out", tmp_path)[0] == 0
+
+
+@pytest.mark.parametrize(("option", "named"), [
+    (["--resume"], "--resume"), (["--every", 5], "--every"), (["--log", "tensorboard"], "--log tensorboard"),
+    (["--every", 5, "--resume"], "--resume, --every"),
+])
+def test_what_needs_a_folder_is_refused_without_one(mixlab, option, named):
+    status, printed, error = mixlab(*SMALL, *option)
+    assert (status, printed, error) == (2, "", f"mixlab: expected --out with {named}, received none\n")
+
+
+def test_a_last_batch_of_one_image_does_not_end_the_run(mixlab):
+    status, printed, error = mixlab(*SMALL, "--limit", 65)
+    assert (status, error) == (0, "") and "last epoch" in printed
+
+
+@pytest.mark.parametrize(("error", "told"), [
+    (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nMore lines."),
+     "mixlab: CUDA out of memory: choose a smaller --width or --precision bf16-mixed\n"),
+    (FloatingPointError("loss is nan"), "mixlab: loss is nan\n"),
+])
+def test_what_the_machine_does_not_give_is_told_in_one_line(mixlab, monkeypatch, error, told):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(execute, "train", fail)
+    assert mixlab(*SMALL) == (2, "", told)
+
+
+def test_an_arithmetic_mistake_of_ours_keeps_its_traceback(mixlab, monkeypatch):
+    monkeypatch.setattr(execute, "train", lambda *arguments, **options: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        mixlab(*SMALL)
+
+
+def test_processes_of_a_launcher_leave_one_record_and_print_one_table(tmp_path):
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "mixlab"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    done = subprocess.run([*launcher, *SMALL, "--processes", "2", "--resume", "--out", tmp_path / "run"],
+                          env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("last epoch") == 1
+    assert done.stderr.count("nothing to continue") == 1
+    assert read_record(tmp_path / "run/record.json")["what"]["config"]["processes"] == 2
+
+
+def test_a_process_that_is_not_the_first_leaves_the_record_to_it(mixlab, monkeypatch, tmp_path):
+    (tmp_path / "lock").touch()
+    (tmp_path / "curves.csv").touch()  # the first one has begun
+    monkeypatch.setenv("RANK", "1")
+    assert mixlab(*SMALL, "--out", tmp_path) == (0, "", "")
+    assert not (tmp_path / "record.json").exists()
 
 
 def test_manifold_and_probability_compose(mixlab, tmp_path):

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from mixlab.mixers import Mixup
-from mixlab.risk import EmpiricalRisk, VicinalRisk
-from mixlab.risk.vicinity import Delta, FlipCrop, Gaussian, Mixed, SampledRisk
+from mixlab.risk import EmpiricalRisk, SampledRisk, VicinalRisk
+from mixlab.risk.vicinity import Delta, FlipCrop, Gaussian, Mixed
 from mixlab.rng import generator
 
 IMAGES = torch.rand(6, 2, 5, 4, generator=torch.Generator().manual_seed(3))
@@ -69,6 +69,10 @@ def test_gaussian_risk_of_a_quadratic_loss_has_its_closed_form():
     exact = (torch.log1p(torch.exp(-2 * (0.3 + 0.5 * nodes))) * density).sum() / density.sum()
     sampled = SampledRisk(Gaussian(0.5), 2)(model, batch, generator=generator(0))
     assert abs(sampled.item() - exact.item()) < 0.005
+
+
+def test_a_sampled_risk_prints_what_it_samples():
+    assert repr(SampledRisk(Gaussian(0.5), 3)) == "SampledRisk(Gaussian(sigma=0.5), num_classes=3)"
 
 
 def test_wrong_use_is_refused():

@@ -9,7 +9,7 @@ from torch import nn
 import mixlab.train.checkpoint as checkpoint
 from mixlab.data import load
 from mixlab.mixers import DCutMix
-from mixlab.risk import VicinalRisk
+from mixlab.risk import EmpiricalRisk, VicinalRisk
 from mixlab.rng import generator
 from mixlab.train import Cosine, Recipe, fit
 
@@ -34,20 +34,43 @@ def model():
 
 
 class Killing(VicinalRisk):
-    """The mixing risk, which ends its process at one of its calls."""
+    """The mixing risk, which ends its process at one of its calls.
+
+    The calls are counted by the class: an attribute of the risk would make its run another one.
+    """
 
     def __init__(self, at):
         super().__init__(DCutMix(k=3, alpha=1.0))
-        self.at = at
+        Killing.at = at
 
     def forward(self, *arguments, **options):
-        self.at -= 1
-        if self.at == 0:
+        Killing.at -= 1
+        if Killing.at == 0:
             kill()
         return super().forward(*arguments, **options)
 
     def _get_name(self):
         return "VicinalRisk"
+
+
+class Failing(EmpiricalRisk):
+    """An error in the second process, while the first one waits for it."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def forward(self, *arguments, **options):
+        if torch.distributed.get_rank() == 1:
+            raise self.error
+        return super().forward(*arguments, **options)
+
+
+class NotANumber(EmpiricalRisk):
+    """A loss that is none."""
+
+    def forward(self, *arguments, **options):
+        return super().forward(*arguments, **options) * float("nan")
 
 
 def kill():

@@ -1,7 +1,10 @@
 """The loop: against a loop written by hand, what it keeps apart, what it refuses, and what it leaves on the disk."""
 
 import csv
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +16,10 @@ from mixlab.mixers import DCutMix, ManifoldMixup, Mixup
 from mixlab.risk import EmpiricalRisk, ManifoldRisk, VicinalRisk
 from mixlab.rng import generator
 from mixlab.train import Cosine, Recipe, evaluate, fit, recipes
+from mixlab.train.fit import RESIDENT, _home, _loader
+from mixlab.train.logs import TensorBoard
+from mixlab.train.measure import Measures
+from mixlab.train.state import State
 
 RECIPE = Recipe("test", epochs=3, batch_size=64, lr=0.1, schedule=Cosine(), momentum=0.9, nesterov=True,
                 weight_decay=1e-3, augment="crop", report="last", source="these tests")
@@ -140,15 +147,18 @@ def test_what_a_risk_learns_is_trained_and_kept(digits, tmp_path):
 
 
 class Spoilt(EmpiricalRisk):
-    """Not a number from its n-th call on."""
+    """Not a number from its n-th call on.
+
+    The calls are counted by the class: an attribute of the risk would make its run another one.
+    """
 
     def __init__(self, calls):
         super().__init__()
-        self.calls = calls
+        Spoilt.calls = calls
 
     def forward(self, model, batch, *, generator=None):
-        self.calls -= 1
-        return super().forward(model, batch) * (1.0 if self.calls > 0 else float("nan"))
+        Spoilt.calls -= 1
+        return super().forward(model, batch) * (1.0 if Spoilt.calls > 0 else float("nan"))
 
 
 class RootOfNothing(EmpiricalRisk):
@@ -210,6 +220,125 @@ def test_unknown_options_are_refused_and_nothing_is_written(digits, tmp_path, op
     with pytest.raises(ValueError, match=message):
         train(network(), digits, checkpoint=tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_holds_the_epochs_of_sessions_with_another_log_too_and_each_epoch_once(digits, tmp_path):
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    with pytest.raises(FloatingPointError):
+        train(network(), digits, Spoilt(8), checkpoint=tmp_path)
+    result = train(network(), digits, Spoilt(1000), checkpoint=tmp_path, log="tensorboard")
+    files = list(tmp_path.glob("events*"))
+    events = EventFileLoader(str(files[0])).Load()
+    logged = [(value.tag, event.step) for event in events for value in event.summary.value]
+    assert len(files) == 1
+    assert sorted(logged) == sorted((name, epoch) for name in result.curves if name != "epoch" for epoch in (1, 2, 3))
+
+
+def test_whoever_watches_the_folder_sees_every_epoch_once(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    watcher = EventAccumulator(str(tmp_path))
+    for session in ((1, 2), (3, 4), (4,)):  # the last one repeats an epoch whose checkpoint was lost
+        with closing(TensorBoard(tmp_path)) as log:
+            for epochs in session:
+                log.write({"epoch": list(range(1, epochs + 1)), "train_loss": [0.5] * epochs})
+                for reader in (watcher.Reload(), EventAccumulator(str(tmp_path)).Reload()):
+                    assert [event.step for event in reader.Scalars("train_loss")] == list(range(1, epochs + 1))
+    assert len(list(tmp_path.glob("events*"))) == 3
+
+
+@pytest.mark.parametrize(("images", "batch_size", "steps"), [
+    (65, 64, 1), (66, 64, 2), (129, 64, 2), (1, 64, 1), (3, 1, 3), (128, 64, 2), (300, 64, 5),
+])
+def test_a_last_batch_of_one_row_is_left_out_where_there_are_others(digits, images, batch_size, steps):
+    few = replace(digits, train=digits.train.subset(torch.arange(images) % len(digits.train)))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    result = train(model, few, recipe=replace(RECIPE, epochs=1, batch_size=batch_size))
+    assert len(result.losses) == steps
+
+
+@pytest.mark.parametrize(("images", "steps"), [(130, 2), (131, 2), (132, 3)])
+def test_a_last_batch_of_one_row_for_each_process_is_left_out(digits, images, steps):
+    few = replace(digits, train=digits.train.subset(torch.arange(images)))
+    fabric = SimpleNamespace(global_rank=1, world_size=2)
+    assert len(_loader(fabric, few, RECIPE, 0, torch.device("cpu"))) == steps
+
+
+def test_batch_statistics_survive_a_last_batch_of_one_row(digits):
+    few = replace(digits, train=digits.train.subset(torch.arange(65)))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, 10))
+    assert len(train(model, few, recipe=RECIPE).losses) == 3
+
+
+def test_images_stay_on_an_accelerator_if_they_fit(digits, monkeypatch):
+    size = sum(split.images.nbytes for split in (digits.train, digits.validation, digits.test))
+    memory = SimpleNamespace(total_memory=size / RESIDENT)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: memory)
+    assert _home(digits, torch.device("cuda", 0)) == torch.device("cuda", 0)
+    memory.total_memory -= 1
+    assert _home(digits, torch.device("cuda", 0)) == _home(digits, torch.device("cpu")) == torch.device("cpu")
+
+
+@pytest.mark.gpu
+def test_images_kept_by_the_host_and_by_a_gpu_give_the_same_run(digits, monkeypatch):
+    runs = []
+    for resident in (1.0, 0.0):
+        monkeypatch.setattr(import_module("mixlab.train.fit"), "RESIDENT", resident)
+        runs.append(fit(network(), VicinalRisk(DCutMix(3, 1.0)), digits, RECIPE, device="cuda").losses[:5])
+    fabric = SimpleNamespace(global_rank=0, world_size=1)
+    batches = [[(images.cpu(), labels.cpu()) for images, labels in
+                _loader(fabric, digits, RECIPE, 0, torch.device(home)).epoch(1)] for home in ("cuda", "cpu")]
+    assert runs[0] == pytest.approx(runs[1], rel=1e-3)
+    for (images, labels), (others, other_labels) in zip(*batches, strict=True):
+        assert torch.equal(labels, other_labels)
+        torch.testing.assert_close(images, others, rtol=1e-6, atol=1e-6)
+
+
+def test_images_to_measure_on_are_not_copied_in_one_process(digits):
+    fabric = SimpleNamespace(global_rank=0, world_size=1)
+    measures = Measures(fabric, network(), digits, RECIPE, torch.device("cpu"))
+    for name in ("validation", "test"):
+        assert getattr(measures, name).images.data_ptr() == getattr(digits, name).images.data_ptr()
+
+
+def test_weights_are_looked_at_together(digits, monkeypatch):
+    """On an accelerator every answer is a wait for it."""
+    answers = []
+    ask = torch.Tensor.__bool__
+    monkeypatch.setattr(torch.Tensor, "__bool__", lambda tensor: answers.append(1) or ask(tensor))
+    model = network()
+    State(SimpleNamespace(), {"model": model}, None, None)._check_weights()
+    assert answers == []
+    model[1].running_var[2] = float("inf")
+    with pytest.raises(FloatingPointError, match="1.running_var is not finite"):
+        State(SimpleNamespace(), {"model": model}, None, None)._check_weights()
+
+
+@pytest.mark.parametrize("device", ["cuda", "auto"])
+def test_more_processes_than_gpus_are_refused(digits, monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ValueError, match="at most 2 processes, one for each GPU, received 4"):
+        fit(network(), EmpiricalRisk(), digits, RECIPE, device=device, processes=4)
+
+
+def test_a_network_that_cannot_be_compiled_is_refused_in_one_line(digits, monkeypatch):
+    def backend(graph, inputs):
+        raise RuntimeError("no compiler here\nand more lines")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    with pytest.raises(ValueError, match="can be compiled here, or compile=False: RuntimeError: no compiler here$"):
+        train(network(), digits, compile=True)
+    with pytest.raises(RuntimeError, match="ours"):
+        train(network(), digits, Ours(), compile=True)
+
+
+class Ours(EmpiricalRisk):
+    """An error that has nothing to do with compiling."""
+
+    def forward(self, *arguments, **options):
+        raise RuntimeError("ours")
 
 
 def test_an_unknown_device_is_refused(digits):

@@ -13,6 +13,7 @@ from mixlab.mixers import DCutMix
 from mixlab.risk import EmpiricalRisk, VicinalRisk
 from mixlab.rng import generator
 from mixlab.train import Cosine, Recipe, fit
+from mixlab.train.lock import alone
 
 RECIPE = Recipe("test", epochs=5, batch_size=64, lr=0.1, schedule=Cosine(), momentum=0.9, nesterov=True,
                 weight_decay=1e-4, augment="crop", report="last", source="these tests")
@@ -22,6 +23,15 @@ RECIPE = Recipe("test", epochs=5, batch_size=64, lr=0.1, schedule=Cosine(), mome
 def one_thread_each(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]), prepend=os.pathsep)
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """The module `small_run` beside this file, importable by the processes that are started here."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    import small_run
+
+    return small_run
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +74,39 @@ def test_partners_are_local_and_generators_follow_from_seed_rank_and_step(digits
     one_epoch = replace(RECIPE, epochs=1)
     result = fit(network(), VicinalRisk(mixer), digits, one_epoch, seed=3, device="cpu", processes=2)
     assert result.losses[0] == pytest.approx(sum(shares) / 2, abs=1e-6)
+
+
+def test_networks_larger_than_what_a_pipe_holds_come_back(digits):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 2000), nn.ReLU(), nn.Linear(2000, 10))
+    before = model[1].weight.detach().clone()
+    fit(model, EmpiricalRisk(), digits, replace(RECIPE, epochs=1), device="cpu", processes=2)
+    assert not torch.equal(model[1].weight, before)
+
+
+def test_an_error_in_a_process_comes_out_as_it_was_there(digits, runs):
+    error = FileNotFoundError(2, "No such file or directory", "somewhere")
+    with pytest.raises(FileNotFoundError) as raised:
+        fit(network(), runs.Failing(error), digits, RECIPE, device="cpu", processes=2)
+    assert str(raised.value) == str(error)
+
+
+def test_a_loss_that_is_not_finite_is_told_by_several_processes_as_by_one(digits, runs, tmp_path):
+    messages = []
+    for processes in (1, 2):
+        with pytest.raises(FloatingPointError) as raised:
+            fit(network(), runs.NotANumber(), digits, RECIPE, device="cpu", processes=processes, checkpoint=tmp_path)
+        messages.append(str(raised.value))
+    assert messages[0] == messages[1] and "loss is nan in epoch 1, step 1" in messages[0]
+
+
+def test_a_folder_that_is_held_is_refused_by_processes_too(digits, tmp_path):
+    with alone(tmp_path), pytest.raises(ValueError, match="another command is at work in"):
+        fit(network(), EmpiricalRisk(), digits, RECIPE, device="cpu", processes=2, checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize(("started", "processes"), [("2", 1), ("1", 2), ("4", 2)])
+def test_another_number_of_processes_than_the_launchers_is_refused(digits, monkeypatch, started, processes):
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", started)
+    with pytest.raises(ValueError, match=f"processes={started}, as many as the launcher .* received {processes}"):
+        fit(network(), EmpiricalRisk(), digits, RECIPE, device="cpu", processes=processes)

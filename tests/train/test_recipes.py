@@ -55,6 +55,14 @@ def test_a_stretched_recipe_keeps_its_shape():
     assert recipes["small"].over(5).learning_rate(2.5) == pytest.approx(recipes["small"].learning_rate(5))
 
 
+def test_milestones_that_fall_on_a_whole_epoch_stay_there():
+    for recipe in (each for each in recipes.values() if isinstance(each.schedule, MultiStep)):
+        for epochs in range(1, 601):
+            for old, new in zip(recipe.schedule.milestones, recipe.over(epochs).schedule.milestones, strict=True):
+                whole, rest = divmod(old * epochs, recipe.epochs)
+                assert new == whole if rest == 0 else whole < new < whole + 1, (recipe.name, epochs, old)
+
+
 def test_recipes_are_frozen_and_say_where_they_come_from():
     with pytest.raises(FrozenInstanceError):
         recipes["small"].lr = 1.0

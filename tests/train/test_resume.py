@@ -2,6 +2,7 @@
 
 import multiprocessing
 import signal
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,28 @@ def config_of(runs):
 
     return fingerprint(runs.model(), runs.Killing(0), runs.data(), runs.RECIPE, seed=1, precision="32-true",
                        processes=1)
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def test_a_run_names_every_commit_that_it_ran_under(runs, tmp_path, monkeypatch):
+    """A session's commit is read once, when it begins: what is committed later did not train anything."""
+    commits = iter(["aaaa", "bbbb", "bbbb", "aaaa", None, "cccc"])
+    monkeypatch.setattr(import_module("mixlab.train.fit"), "commit", lambda: next(commits))
+    monkeypatch.setattr(runs, "kill", interrupt)
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            runs.train(tmp_path, at=4)
+    assert runs.train(tmp_path)[1].origin["commit"] == "aaaa, bbbb, unknown"
+    assert runs.train(tmp_path)[1].origin["commit"] == "aaaa, bbbb, unknown"  # nothing was left to do at cccc
+
+
+@pytest.mark.parametrize("commit", ["aaaa", None])
+def test_a_run_under_one_commit_names_just_that(runs, tmp_path, monkeypatch, commit):
+    monkeypatch.setattr(import_module("mixlab.train.fit"), "commit", lambda: commit)
+    monkeypatch.setattr(runs, "kill", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        runs.train(tmp_path, at=4)
+    assert runs.train(tmp_path)[1].origin["commit"] == commit

@@ -1,0 +1,81 @@
+"""A folder is held by one run at a time, and by none that is dead."""
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from mixlab.train.lock import alone
+
+
+def hold(folder, held):
+    """Hold the folder until killed."""
+    with alone(folder):
+        held.set()
+        signal.pause()
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that holds the folder `run`."""
+    context = multiprocessing.get_context("fork")
+    held = context.Event()
+    process = context.Process(target=hold, args=(tmp_path / "run", held))
+    process.start()
+    held.wait()
+    yield process
+    process.kill()
+    process.join()
+
+
+def contents(folder):
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
+def test_a_second_run_in_a_folder_is_refused_and_changes_nothing(holder, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    import small_run
+
+    before = contents(tmp_path / "run")
+    with pytest.raises(ValueError, match="another command is at work in .*run: wait for it, or stop it"):
+        small_run.train(tmp_path / "run")
+    assert contents(tmp_path / "run") == before
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.join()
+    _, result = small_run.train(tmp_path / "run")
+    assert len(result.losses) == 16
+    assert small_run.train(tmp_path / "run", at=1)[1].losses == result.losses  # and a run lets go of its folder
+
+
+def test_who_holds_a_folder_is_asked_before_what_lies_there(holder, tmp_path, monkeypatch):
+    """A checkpoint may be half in place while its run goes on: nobody else reads or sweeps there."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    import small_run
+
+    torch.save({}, tmp_path / "run" / "last.ckpt")
+    (tmp_path / "run" / ".new.ckpt.0123.tmp").write_text("being written")
+    with pytest.raises(ValueError, match="another command"):
+        small_run.train(tmp_path / "run")
+    assert (tmp_path / "run" / ".new.ckpt.0123.tmp").exists()
+
+
+def test_a_folder_is_free_again_after_an_error(tmp_path):
+    for _ in range(2):
+        with pytest.raises(KeyError), alone(tmp_path / "run"):
+            raise KeyError
+    with alone(tmp_path / "run"), pytest.raises(ValueError, match="another command"), alone(tmp_path / "run"):
+        pass
+
+
+def test_a_file_system_without_locks_holds_nothing_and_says_so(tmp_path, monkeypatch):
+    import fcntl
+
+    def refuse(*arguments):
+        raise OSError("Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.warns(UserWarning, match="cannot be locked .Function not implemented."), alone(tmp_path):
+        pass
