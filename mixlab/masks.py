@@ -10,18 +10,24 @@ nobody, and shows the fill value.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 __all__ = ["Constant", "NestedBoxes", "Owners", "PastedBoxes", "Soft"]
 
 #: A mask never looks at other rows than this function hands out: slot k -> (B, C, ...) images of that slot.
 Pick = Callable[[int], Tensor]
 
-# Same-size integers: numpy knows neither bfloat16 nor the 8-bit floats, and a copy need not know what it copies.
+# Same-size integers: numpy knows neither bfloat16 nor the 8-bit floats, and a copy need not know what it copies. There
+# are none for complex numbers of 16 bytes, which numpy knows.
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+#: The most sources that an owner map of bytes can name, with one more for nobody.
+MOST_SOURCES = 254
 
 # Copying boxes costs a call for each; other ways cost some time for each number. Measured on two CPU cores, a call is
 # worth looking up about a thousand numbers, or, for one box alone, calculating with about four thousand. So at 3x32x32
@@ -42,11 +48,42 @@ def _keep_rows(changed: Tensor, selected: Tensor, otherwise: Tensor | int) -> Te
     return torch.where(selected.view(-1, *[1] * (changed.ndim - 1)), changed, otherwise)
 
 
-def _first_slot(like: Tensor) -> Tensor:
+def first_slot(like: Tensor) -> Tensor:
     """Ones in slot 0 of axis 1, zeros in the others."""
     first = torch.zeros_like(like)
     first[:, 0] = 1
     return first
+
+
+def memory_order(images: Tensor) -> tuple[list[int], list[int]]:
+    """The axes of images from the outermost in memory to the innermost, and the permutation that undoes this one.
+
+    What is made in that order and put back lies in memory as the images do: channels last, for one.
+    """
+    strides, shape = images.stride(), images.shape
+    order = list(range(len(shape)))
+    if 0 not in strides:  # an expanded axis lies nowhere
+        # Of two axes with one stride, one has length 1, and lies inside the other.
+        order.sort(key=lambda axis: (-strides[axis], -shape[axis]))
+    return order, [order.index(axis) for axis in range(len(shape))]
+
+
+def _fresh(picked: Tensor, images: Tensor) -> Tensor:
+    """What was picked, in memory that may be written to: copied only where it is the images themselves."""
+    return picked.clone() if picked is images else picked
+
+
+def _followed(*tensors: Tensor) -> bool:
+    """Whether what is done to some tensors is followed, so that nothing may be written in place or done to bare bits.
+
+    Derivatives follow it, backward and forward, so do the transforms of ``torch.func``, ``vmap`` among them, and so
+    does a compiler, which finds its own way to write in place.
+    """
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # torch offers no public way to ask
+    return torch.compiler.is_compiling() or any(
+        (torch.is_grad_enabled() and tensor.requires_grad) or wrapped(tensor) or unpack_dual(tensor).tangent is not None
+        for tensor in tensors
+    )
 
 
 def send(tensor: Tensor, device: torch.device | str) -> Tensor:
@@ -62,10 +99,17 @@ class _Masks:
         moved = {name: send(value, device) for name, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **moved)
 
+    def check(self, k: int) -> None:
+        """Raise ValueError where these cannot be the masks of k sources; what a tensor holds is seen on a CPU only."""
+
 
 @dataclass(frozen=True, eq=False)
 class Constant(_Masks):
     """Every pixel of the mixed image is the same blend of its sources.
+
+    Sums are taken in float32 at least, and rounded to the dtype of the images once. Only for two sources, blended in
+    one pass, the coefficient itself is first rounded to that dtype: in bfloat16 by up to 2^-9 of the difference of
+    the two images.
 
     Args:
         coefficients: ``(B, K)`` float32, non-negative, rows summing to 1.
@@ -80,12 +124,12 @@ class Constant(_Masks):
         """``(B, K)`` float32: the mean of each mask."""
         return self.coefficients
 
-    def apply(self, images: Tensor, sources: Tensor, pick: Pick, fill: Tensor) -> Tensor:
+    def apply(self, images: Tensor, sources: Tensor, pick: Pick, fill: Tensor | float) -> Tensor:
         """Blend floating-point images; see :meth:`mixlab.Mix.apply`."""
         k = self.coefficients.shape[1]
         if k == 1:
             # Nothing is blended: images of any dtype stay what they are.
-            return pick(0).clone()
+            return _fresh(pick(0), images)
         if not images.is_floating_point():
             raise ValueError(
                 f"expected floating-point images, because blending integers would round them; received {images.dtype}"
@@ -93,8 +137,7 @@ class Constant(_Masks):
         if k == 2:
             # One image-sized allocation: the gathered partner becomes the result.
             blended, weight = pick(1), _rows(self.coefficients[:, 0], images)
-            in_place = not (torch.is_grad_enabled() and (images.requires_grad or weight.requires_grad))
-            return blended.lerp_(pick(0), weight) if in_place else blended.lerp(pick(0), weight)
+            return blended.lerp(pick(0), weight) if _followed(images, weight) else blended.lerp_(pick(0), weight)
         # Half-precision sums of many terms would lose digits, so they are taken in float32.
         wide = torch.promote_types(images.dtype, torch.float32)
         weights = self.coefficients.to(wide).view(len(images), k, *[1] * (images.ndim - 1))
@@ -105,7 +148,7 @@ class Constant(_Masks):
 
     def dense(self, k: int, size: tuple[int, int]) -> Tensor:
         """``(B, K, H, W)`` float32 masks."""
-        return self.coefficients[:, :, None, None].expand(-1, -1, *size)
+        return self.coefficients.to(torch.float32)[:, :, None, None].expand(-1, -1, *size)
 
     def resize(self, k: int, size: tuple[int, int]) -> "Constant":
         """The same masks for images of another size."""
@@ -113,7 +156,12 @@ class Constant(_Masks):
 
     def select(self, selected: Tensor) -> "Constant":
         """These masks where ``selected``, slot 0 alone in the other rows."""
-        return Constant(_keep_rows(self.coefficients, selected, _first_slot(self.coefficients)))
+        return Constant(_keep_rows(self.coefficients, selected, first_slot(self.coefficients)))
+
+
+def _check_pixels(size: tuple[int, int]) -> None:
+    if min(size) < 1:
+        raise ValueError(f"expected images of at least one pixel, received height and width {tuple(size)}")
 
 
 def _check_size(size: tuple[int, int] | None, images: Tensor) -> None:
@@ -124,20 +172,34 @@ def _check_size(size: tuple[int, int] | None, images: Tensor) -> None:
         )
 
 
+def _shown(fill: Tensor | float, images: Tensor) -> Tensor:
+    """What is seen where nobody is, in the dtype and on the device of the images."""
+    inexact = images.is_floating_point() or images.is_complex()
+    # In the images' own precision: a number would become float32 first, also for float64 images.
+    fill = torch.as_tensor(fill, dtype=images.dtype if inexact else None)
+    if not inexact and not torch.equal(fill.to(images.dtype).to(fill.dtype), fill):
+        raise ValueError(f"expected a fill that {images.dtype} can hold, received {fill.tolist()}")
+    if fill.ndim > images.ndim or any(a not in (1, b) for a, b in zip(fill.shape[::-1], images.shape[::-1])):
+        raise ValueError(
+            f"expected a fill that broadcasts to images of shape {tuple(images.shape)}, received shape "
+            f"{tuple(fill.shape)}"
+        )
+    return send(fill.to(images.dtype), images.device)
+
+
 def _gather(images: Tensor, sources: Tensor, owners: Tensor) -> Tensor:
     """Every pixel looked up in the row of its owner: one pass, whatever K is."""
+    if images.is_floating_point() and images.element_size() == 1:  # torch looks up bytes, but no floats of 8 bits
+        return _gather(images.view(torch.uint8), sources, owners).view(images.dtype)
     slots = owners.flatten(1).long().clamp_(max=sources.shape[1] - 1)
     rows = sources.gather(1, slots).view(owners.shape)
-    # Gathered in the order the images lie in memory, so that channels_last stays channels_last. (One channel is both.)
-    if not images.is_contiguous() and images.ndim == 4 and images.is_contiguous(memory_format=torch.channels_last):
-        last = images.permute(0, 2, 3, 1)
-        return last.gather(0, rows.permute(0, 2, 3, 1).expand(last.shape)).permute(0, 3, 1, 2)
-    return images.gather(0, rows.expand(images.shape))
+    order, back = memory_order(images)
+    return images.permute(order).gather(back[0], rows.expand(images.shape).permute(order)).permute(back)
 
 
 def _choose(mask: Tensor, fresh: Tensor, other: Tensor) -> Tensor:
     """``fresh`` where an integer ``mask`` is 1, ``other`` where it is 0; may overwrite ``fresh``."""
-    if torch.is_grad_enabled() and (fresh.requires_grad or other.requires_grad):
+    if _followed(fresh, other):
         return torch.where(mask != 0, fresh, other)
     # One allocation, and on a CPU a quarter of the time, since where is not vectorised for a mask of bool. The bits are
     # taken for integers, whose differences wrap around: exact for every value, also for NaN.
@@ -148,11 +210,12 @@ def _choose(mask: Tensor, fresh: Tensor, other: Tensor) -> Tensor:
 
 def _paste(images: Tensor, sources: Tensor, boxes: Tensor, below: Tensor) -> Tensor:
     """A copy of ``below``, slot 0 of every row, with the row's boxes pasted on it from the rows of the other slots."""
-    mixed = below.clone() if below is images else below
+    mixed = _fresh(below, images)
     target, source = mixed.detach(), images.detach()
     if images[:1].numel() < _ELEMENTS_FOR_THREADS:
         # numpy slices in a third of the time that torch takes, but copies with one thread.
-        target, source = (tensor.view(_BITS[images.element_size()]).numpy() for tensor in (target, source))
+        bits = _BITS.get(images.element_size(), images.dtype)
+        target, source = (tensor.view(bits).numpy() for tensor in (target, source))
     for row, (others, edges) in enumerate(zip(sources[:, 1:].tolist(), boxes.tolist())):
         for other, (top, left, bottom, right) in zip(others, edges):
             target[row, ..., top:bottom, left:right] = source[other, ..., top:bottom, left:right]
@@ -161,6 +224,11 @@ def _paste(images: Tensor, sources: Tensor, boxes: Tensor, below: Tensor) -> Ten
 
 class _Hard(_Masks):
     """What masks with one owner a pixel share; subclasses have ``owners(k)`` and ``size``."""
+
+    def check(self, k: int) -> None:
+        """Raise ValueError where an owner map cannot name k sources."""
+        if k > MOST_SOURCES:
+            raise ValueError(f"expected at most {MOST_SOURCES} sources, which an owner map can name, received {k}")
 
     def shares(self, k: int) -> Tensor:
         """``(B, K)`` float32: the exact share of pixels of each slot."""
@@ -183,18 +251,21 @@ class _Hard(_Masks):
         )
         return Owners(owners[:, rows][:, :, columns])
 
-    def apply(self, images: Tensor, sources: Tensor, pick: Pick, fill: Tensor) -> Tensor:
+    def apply(self, images: Tensor, sources: Tensor, pick: Pick, fill: Tensor | float) -> Tensor:
         """Give every pixel to its owner; see :meth:`mixlab.Mix.apply`."""
         _check_size(self.size, images)
         k = sources.shape[1]
         shape = (len(images), *[1] * (images.ndim - 3), *self.size)
         if k == 1:
-            mixed = pick(0).clone()
-        elif k == 2 and images.device.type == "cpu":
+            mixed = pick(0)
+        elif k == 2 and images.device.type == "cpu" and images.element_size() in _BITS:
             mixed = _choose(self._second(_BITS[images.element_size()]).view(shape), pick(1), pick(0))
         else:
             mixed = _gather(images, sources, self.owners(k).view(shape))
-        return torch.where(self.owners(k).view(shape) == k, fill.to(mixed.dtype), mixed) if self.can_fill(k) else mixed
+        if not self.can_fill(k):
+            return _fresh(mixed, images)
+        # The images come before the fill: the result lies in memory as the first of them does.
+        return torch.where(self.owners(k).view(shape) != k, mixed, _shown(fill, images))
 
     def _second(self, dtype: torch.dtype) -> Tensor:
         """``(B, H, W)`` of an integer dtype: 1 where slot 1 is the owner, 0 elsewhere."""
@@ -213,7 +284,7 @@ class Owners(_Hard):
         map: ``(B, H, W)`` uint8, the slot that owns each pixel; K means nobody.
 
     Raises:
-        ValueError: for another shape or dtype.
+        ValueError: for another shape or dtype, or no pixels.
     """
 
     map: Tensor
@@ -224,6 +295,13 @@ class Owners(_Hard):
                 "expected an owner map of shape (B, H, W) and dtype uint8, "
                 f"received {tuple(self.map.shape)} {self.map.dtype}"
             )
+        _check_pixels(self.size)
+
+    def check(self, k: int) -> None:
+        """Raise ValueError where the map names a slot beyond K, or there are too many."""
+        super().check(k)
+        if self.map.device.type == "cpu" and self.map.numel() and int(self.map.max()) > k:
+            raise ValueError(f"expected owners in 0..{k}, since {k} is nobody, received {int(self.map.max())}")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -255,10 +333,32 @@ class PastedBoxes(_Hard):
         boxes: ``(B, N, 4)`` int64 pixel edges ``top, left, bottom, right`` with ``0 <= top <= bottom <= H`` and
             ``0 <= left <= right <= W``; bottom and right lie outside the box, and an empty box pastes nothing.
         size: height and width ``(H, W)`` of the images, in pixels.
+
+    Raises:
+        ValueError: for another shape or dtype, or a size without pixels. Edges are checked by :class:`mixlab.Mix`.
     """
 
     boxes: Tensor
     size: tuple[int, int]
+
+    def __post_init__(self):
+        if self.boxes.ndim != 3 or self.boxes.shape[2] != 4 or self.boxes.dtype != torch.int64:
+            received = f"{tuple(self.boxes.shape)} {self.boxes.dtype}"
+            raise ValueError(f"expected boxes of shape (B, N, 4) and dtype int64, received {received}")
+        _check_pixels(self.size)
+
+    def check(self, k: int) -> None:
+        """Raise ValueError where a box leaves the image or has its edges exchanged, or there are too many sources."""
+        super().check(k)
+        if self.boxes.device.type != "cpu" or not self.boxes.numel():
+            return
+        least, most = (edges.tolist() for edges in self.boxes.flatten(0, 1).aminmax(dim=0))
+        sides = self.boxes[..., 2:] - self.boxes[..., :2]
+        if min(least) < 0 or most[2] > self.size[0] or most[3] > self.size[1] or int(sides.min()) < 0:
+            raise ValueError(
+                f"expected boxes (top, left, bottom, right) within a height and width of {tuple(self.size)}, top <= "
+                f"bottom and left <= right, received sides from {int(sides.min())} and edges from {least} to {most}"
+            )
 
     def _inside(self) -> tuple[Tensor, Tensor]:
         """Whether each image row ``(B, N, H)`` and each column ``(B, N, W)`` meets each box."""
@@ -301,12 +401,11 @@ class PastedBoxes(_Hard):
         counts.scatter_add_(1, owner.flatten(1), area.flatten(1))
         return counts[:, :k].to(torch.float32) / (height * width)
 
-    def apply(self, images: Tensor, sources: Tensor, pick: Pick, fill: Tensor) -> Tensor:
+    def apply(self, images: Tensor, sources: Tensor, pick: Pick, fill: Tensor | float) -> Tensor:
         """Paste; see :meth:`mixlab.Mix.apply`."""
         k, boxes = sources.shape[1], self.boxes.shape[1]
-        needs_gradient = torch.is_grad_enabled() and images.requires_grad
         worth_copying = images[:1].numel() > _ELEMENTS_PER_BOX * (4 if boxes == 1 else boxes)
-        if images.device.type != "cpu" or needs_gradient or not worth_copying or self.can_fill(k):
+        if images.device.type != "cpu" or not worth_copying or self.can_fill(k) or _followed(images):
             return super().apply(images, sources, pick, fill)
         _check_size(self.size, images)
         return _paste(images, sources, self.boxes, pick(0))
@@ -321,7 +420,18 @@ class PastedBoxes(_Hard):
 
 
 class NestedBoxes(PastedBoxes):
-    """Boxes of which each lies inside the one before: shares and owners have closed forms, for any number of boxes."""
+    """Boxes of which each lies inside the one before, at most 255: shares and owners have closed forms."""
+
+    def check(self, k: int) -> None:
+        """Raise ValueError where a box leaves the one before, or there are more boxes than a byte can count."""
+        super().check(k)
+        if self.boxes.shape[1] > 255:
+            raise ValueError(f"expected at most 255 nested boxes, received {self.boxes.shape[1]}")
+        if self.boxes.device.type != "cpu" or self.boxes.shape[1] < 2 or not len(self.boxes):
+            return
+        inward = self.boxes[:, 1:] - self.boxes[:, :-1]
+        if int(inward[..., :2].min()) < 0 or int(inward[..., 2:].max()) > 0:
+            raise ValueError("expected each box inside the one before it, received others (PastedBoxes takes any)")
 
     def shares(self, k: int) -> Tensor:
         """``(B, K)`` float32: the exact share of pixels of each slot, from the areas of the boxes."""
@@ -337,6 +447,10 @@ class NestedBoxes(PastedBoxes):
         return torch.minimum(rows.clamp_(max=k)[:, :, None], columns[:, None, :])
 
 
+# How maps grow to images. Torch's "nearest" rounds another way than hard masks do.
+_INTERPOLATION = {"nearest": "nearest-exact", "bilinear": "bilinear"}
+
+
 @dataclass(frozen=True, eq=False)
 class Soft(_Masks):
     """A weight for every source and pixel, stored at its own resolution.
@@ -346,34 +460,50 @@ class Soft(_Masks):
         size: height and width of the images, in pixels.
         mode: how maps grow to images: ``"nearest"`` (blocks) or ``"bilinear"`` (smooth), as in
             :func:`torch.nn.functional.interpolate` without aligned corners.
+
+    Raises:
+        ValueError: for another shape, dtype or mode, or a size without pixels.
     """
 
     maps: Tensor
     size: tuple[int, int]
     mode: str = "nearest"
 
-    def dense(self, k: int, size: tuple[int, int]) -> Tensor:
-        """``(B, K, H, W)`` upsampled masks; differentiable in the maps."""
+    def __post_init__(self):
+        if self.maps.ndim != 4 or not self.maps.is_floating_point():
+            received = f"{tuple(self.maps.shape)} {self.maps.dtype}"
+            raise ValueError(f"expected floating-point maps of shape (B, K, h, w), received {received}")
+        if self.mode not in _INTERPOLATION:
+            raise ValueError(f"expected a mode of {sorted(_INTERPOLATION)}, received {self.mode!r}")
+        _check_pixels(self.size)
+
+    def _grown(self, size: tuple[int, int]) -> Tensor:
+        """``(B, K, H, W)`` upsampled masks in the dtype of the maps: the maps themselves where they have that size."""
         if tuple(size) == tuple(self.maps.shape[-2:]):
             return self.maps
-        mode = "nearest-exact" if self.mode == "nearest" else self.mode
-        return F.interpolate(self.maps, size=tuple(size), mode=mode)
+        return F.interpolate(self.maps, size=tuple(size), mode=_INTERPOLATION[self.mode])
+
+    def dense(self, k: int, size: tuple[int, int]) -> Tensor:
+        """``(B, K, H, W)`` float32 upsampled masks, in memory of their own; differentiable in the maps."""
+        return self._grown(size).to(torch.float32, copy=True)
 
     def shares(self, k: int) -> Tensor:
         """``(B, K)`` float32: the mean of each mask over the image."""
-        return self.dense(k, self.size).mean((2, 3), dtype=torch.float32)
+        return self._grown(self.size).mean((2, 3), dtype=torch.float32)
 
-    def apply(self, images: Tensor, sources: Tensor, pick: Pick, fill: Tensor) -> Tensor:
+    def apply(self, images: Tensor, sources: Tensor, pick: Pick, fill: Tensor | float) -> Tensor:
         """Blend floating-point images pixel by pixel; see :meth:`mixlab.Mix.apply`."""
         if not images.is_floating_point():
             raise ValueError(
                 f"expected floating-point images, because blending integers would round them; received {images.dtype}"
             )
         _check_size(self.size, images)
-        masks = self.dense(sources.shape[1], self.size).to(images.dtype)
+        masks = self._grown(self.size).to(images.dtype)
         shape = (len(masks), *[1] * (images.ndim - 3), *self.size)
         mixed = sum(pick(slot) * masks[:, slot].reshape(shape) for slot in range(sources.shape[1]))
-        return mixed + (1 - masks.sum(1)).reshape(shape) * fill.to(images.dtype) if fill.any() else mixed
+        if isinstance(fill, Real) and fill == 0:
+            return mixed
+        return mixed + (1 - masks.sum(1)).reshape(shape) * _shown(fill, images)
 
     def resize(self, k: int, size: tuple[int, int]) -> "Soft":
         """The same maps, upsampled to another size."""
@@ -381,4 +511,4 @@ class Soft(_Masks):
 
     def select(self, selected: Tensor) -> "Soft":
         """These masks where ``selected``, slot 0 alone in the other rows."""
-        return replace(self, maps=_keep_rows(self.maps, selected, _first_slot(self.maps)))
+        return replace(self, maps=_keep_rows(self.maps, selected, first_slot(self.maps)))

@@ -15,15 +15,27 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft, send
+from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft, first_slot, memory_order, send
 
 __all__ = ["Mix"]
+
+Masks = Constant | NestedBoxes | PastedBoxes | Owners | Soft
 
 
 def _within(indices: Tensor, count: int) -> bool:
     """Whether all of some indices are in 0..count-1."""
     lowest, highest = indices.aminmax()
     return 0 <= int(lowest) and int(highest) < count
+
+
+def _rows_of(images: Tensor, rows: Tensor) -> Tensor:
+    """Some rows of a batch, in memory of their own that is laid out like the batch's."""
+    order, back = memory_order(images)
+    ordered = images.permute(order)
+    # On a CPU index_select copies whole rows, in a third of the time that indexing takes, but only of dense memory.
+    if images.device.type == "cpu" and ordered.is_contiguous():
+        return ordered.index_select(back[0], rows).permute(back)
+    return images[rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +55,8 @@ class Mix:
         shares: ``(B, K)`` float32, the mean of each mask: the part of the picture that is the slot's.
 
     Raises:
-        ValueError: where shapes or dtypes do not fit together, or a source is no row of the batch (checked on the
-            CPU).
+        ValueError: where shapes or dtypes do not fit together, or (seen on a CPU only) a source is no row of the
+            batch, a box leaves the image or, nested, the box before, or a pixel belongs to a slot beyond nobody's, K.
 
     Example:
         >>> images = torch.tensor([[[[0.0, 0.0]]], [[[1.0, 1.0]]]])
@@ -58,7 +70,7 @@ class Mix:
     """
 
     sources: Tensor
-    form: Constant | NestedBoxes | PastedBoxes | Owners | Soft
+    form: Masks
     weights: Tensor = None
     fill: Tensor | float = 0.0
     shares: Tensor = field(init=False)
@@ -70,12 +82,23 @@ class Mix:
         on_cpu = self.sources.device.type == "cpu"  # elsewhere the check would wait for the device at every step
         if on_cpu and self.sources.numel() and not _within(self.sources, len(self)):
             raise ValueError(f"expected sources in 0..{len(self) - 1}, the rows of the batch, received others")
-        shares = self.form.shares(self.k)
-        weights = shares if self.weights is None else self.weights
-        for name, value in (("shares", shares), ("weights", weights)):
+        self.form.check(self.k)
+        self._weigh(self.weights)
+        for name, value in (("shares", self.shares), ("weights", self.weights)):
             if value.shape != self.sources.shape:
                 raise ValueError(f"expected {name} of shape {tuple(self.sources.shape)}, received {tuple(value.shape)}")
-            object.__setattr__(self, name, value.to(torch.float32))
+
+    def _weigh(self, weights: Tensor | None) -> None:
+        shares = self.form.shares(self.k).to(torch.float32)
+        vars(self).update(shares=shares, weights=shares if weights is None else weights.to(torch.float32))
+
+    @classmethod
+    def trusted(cls, sources: Tensor, form: Masks, weights: Tensor = None, fill: Tensor | float = 0.0) -> "Mix":
+        """A mix of parts that fit by construction, for mixers: checking boxes would cost a tenth of drawing them."""
+        mix = cls.__new__(cls)
+        vars(mix).update(sources=sources, form=form, fill=fill)
+        mix._weigh(weights)
+        return mix
 
     @classmethod
     def identity(cls, batch: int) -> "Mix":
@@ -129,11 +152,13 @@ class Mix:
 
         Args:
             images: ``(B, C, H, W)``, or any ``(B, ...)`` for constant masks and any ``(B, ..., H, W)`` for the others.
-                Any dtype where every pixel has one owner, floating point where pixels are blended.
-            fill: what to show where no slot is, instead of the mix's own fill.
+                Any dtype where every pixel has one owner; floating point of at least 16 bits where pixels are blended.
+            fill: what to show where no slot is, instead of the mix's own fill; not looked at where every pixel has one.
 
         Returns:
-            A new tensor with the shape, dtype, device and memory format of ``images``; differentiable in them.
+            A new tensor with the shape, dtype, device and memory format of ``images``; differentiable in them, backward
+            and forward. Finite values that belong to one source alone are its own bits; where pixels are blended, an
+            infinite one spoils its pixel even at weight 0.
 
         Raises:
             ValueError: for another number of rows, another size, integer images where pixels are blended, images on
@@ -147,22 +172,9 @@ class Mix:
         def pick(slot: int) -> Tensor:
             if slot == 0 and self.anchored:
                 return images
-            rows = self.sources[:, slot]
-            # On a CPU index_select copies whole rows, in a third of the time; only indexing keeps channels_last.
-            quick = images.device.type == "cpu" and images.is_contiguous()
-            return images.index_select(0, rows) if quick else images[rows]
+            return _rows_of(images, self.sources[:, slot])
 
-        # In the images' own precision: a number would become float32 first, also for float64 images.
-        dtype = images.dtype if images.is_floating_point() else None
-        fill = torch.as_tensor(self.fill if fill is None else fill, dtype=dtype, device=images.device)
-        if dtype is None and not torch.equal(fill.to(images.dtype).to(fill.dtype), fill):
-            raise ValueError(f"expected a fill that {images.dtype} can hold, received {fill.tolist()}")
-        if fill.ndim > images.ndim or any(a not in (1, b) for a, b in zip(fill.shape[::-1], images.shape[::-1])):
-            raise ValueError(
-                f"expected a fill that broadcasts to images of shape {tuple(images.shape)}, received shape "
-                f"{tuple(fill.shape)}"
-            )
-        return self.form.apply(images, self.sources, pick, fill)
+        return self.form.apply(images, self.sources, pick, self.fill if fill is None else fill)
 
     def targets(self, labels: Tensor, num_classes: int | None = None) -> Tensor:
         """Mix labels with the weights: the only place where targets are made.
@@ -225,13 +237,11 @@ class Mix:
             )
         selected = selected.to(self.sources.device)
         own = torch.arange(len(self), device=self.sources.device)[:, None]
-        first = torch.zeros_like(self.weights)
-        first[:, 0] = 1
-        return replace(
-            self,
-            sources=torch.where(selected[:, None], self.sources, own),
-            form=self.form.select(selected),
-            weights=torch.where(selected[:, None], self.weights, first),
+        return Mix.trusted(
+            torch.where(selected[:, None], self.sources, own),
+            self.form.select(selected),
+            torch.where(selected[:, None], self.weights, first_slot(self.weights)),
+            self.fill,
         )
 
     def to(self, device: torch.device | str) -> "Mix":

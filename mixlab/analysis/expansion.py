@@ -26,11 +26,12 @@ expand the twin with hard labels instead.
 A network is a function ``(..., D) -> (..., C)`` here, in float64, that treats rows independently.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from scipy.special import betaln, roots_jacobi
+from scipy.special import poch, roots_jacobi
 from torch import Tensor
 from torch.func import hessian, jacrev, vmap
 
@@ -74,27 +75,25 @@ class Folded:
 def folded(alpha: float) -> Folded:
     r"""Moments of the folded law, in closed form.
 
-    :math:`\mathrm{E}\,\lambda' = \tfrac12 + \mathrm{E}|\lambda - \tfrac12| = \tfrac12 + 4^{-\alpha} / (\alpha\,
-    \mathrm{B}(\alpha, \alpha))`, and :math:`\mathrm{E}\,\lambda'^2 = \mathrm{E}\,\lambda^2 + \mathrm{E}\,\lambda' -
-    \tfrac12`.
+    :math:`\mathrm{E}\,\lambda' = \tfrac12 + m` with :math:`m = \mathrm{E}|\lambda - \tfrac12| = 4^{-\alpha} / (\alpha\,
+    \mathrm{B}(\alpha, \alpha)) = \Gamma(\alpha + \tfrac12) / (2 \sqrt\pi\,\Gamma(\alpha + 1))`, and
+    :math:`\mathrm{Var}\,\lambda' = \mathrm{E}(\lambda - \tfrac12)^2 - m^2 = 1 / (8\alpha + 4) - m^2`.
 
     Args:
         alpha: concentration of λ, positive.
 
     Raises:
-        ValueError: for an alpha that is not positive.
+        ValueError: for an alpha outside (0, 1e300].
 
     Example:
         >>> round(folded(1.0).mean, 12), round(folded(1.0).variance * 48, 12)
         (0.75, 1.0)
     """
-    if not alpha > 0:
-        raise ValueError(f"expected a positive alpha, received {alpha!r}")
-    log_four = torch.tensor(4.0, dtype=torch.float64).log()
-    spread = torch.exp(-alpha * log_four - betaln(alpha, alpha)).item() / alpha
-    mean = 0.5 + spread
-    second = (alpha + 1) / (2 * (2 * alpha + 1)) + mean - 0.5
-    return Folded(mean, second - mean**2)
+    if not 0 < alpha <= 1e300:
+        raise ValueError(f"expected a positive alpha of at most 1e300, received {alpha!r}")
+    spread = 0.5 / (math.sqrt(math.pi) * float(poch(alpha + 0.5, 0.5)))
+    # Near 0 both terms are 1/4, and rounding may put the difference below 0.
+    return Folded(0.5 + spread, max(0.25 / (2 * alpha + 1) - spread**2, 0.0))
 
 
 def folded_nodes(alpha: float, count: int = 16) -> tuple[Tensor, Tensor]:

@@ -40,7 +40,8 @@ def error_auroc(uncertainty: Tensor, wrong: Tensor) -> float:
         wrong: ``(N,)`` bool, whether the prediction that is judged was wrong.
 
     Raises:
-        ValueError: for other shapes, or where all predictions are right or all are wrong.
+        ValueError: for other shapes, an uncertainty that is not a number, or where all predictions are right or all
+            are wrong.
 
     Example:
         >>> error_auroc(torch.tensor([0.9, 0.1, 0.5]), torch.tensor([True, False, False]))
@@ -49,6 +50,8 @@ def error_auroc(uncertainty: Tensor, wrong: Tensor) -> float:
     if uncertainty.ndim != 1 or uncertainty.shape != wrong.shape or wrong.dtype != torch.bool:
         raise ValueError(f"expected uncertainties (N,) and bools (N,), received {tuple(uncertainty.shape)} and "
                          f"{tuple(wrong.shape)} {wrong.dtype}")
+    if bool(uncertainty.isnan().any()):
+        raise ValueError(f"expected numbers as uncertainties, received {int(uncertainty.isnan().sum())} that are none")
     errors, count = int(wrong.sum()), len(wrong)
     if errors in (0, count):
         raise ValueError(f"expected right and wrong predictions, received {errors} wrong ones of {count}")

@@ -1,7 +1,8 @@
 """What every mixer does: draw a :class:`~mixlab.Mix`, and apply it to a batch."""
 
 import math
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import default_collate, get_worker_info
 
 from mixlab import priors, rng
+from mixlab.masks import MOST_SOURCES
 from mixlab.mix import Mix
 
 __all__ = ["KMixer", "Mixer", "PairMixer", "PartnerMixer", "check_k", "draw_shares", "image_size"]
@@ -21,10 +23,11 @@ class Mixer:
     A mixer is immutable and callable: ``mixer(images, labels)`` gives mixed images and soft targets, as
     ``torchvision.transforms.v2`` expects of a stage; :meth:`collate` is a ``collate_fn``.
 
-    Without an explicit generator a mixer uses one of its own, which follows from ``seed``, the process rank and the
-    data-loader worker. Two workers and two epochs draw differently, and a program that seeds its data loader
-    (``DataLoader(generator=...)`` or ``torch.manual_seed``) repeats exactly. That generator is left behind when a
-    mixer is pickled.
+    Without an explicit generator a mixer uses one of its own, which follows from what the mixer is, ``seed``, the
+    process rank and the data-loader worker. Two workers and two epochs draw differently, and a program that seeds its
+    data loader (``DataLoader(generator=...)`` or ``torch.manual_seed``) repeats exactly. That generator is left behind
+    when a mixer is pickled. The rank is that of the process group; a spawned worker has none, and is told the rank with
+    the mixer, or else by the environment's ``RANK``, which torchrun sets.
 
     Args:
         num_classes: number of classes, needed by ``mixer(images, labels)`` where labels are class indices.
@@ -33,6 +36,15 @@ class Mixer:
 
     num_classes: int | None = field(default=None, kw_only=True)
     seed: int = field(default=0, kw_only=True)
+
+    def __post_init__(self):
+        # Equal mixers print alike and so draw alike: 1 becomes 1.0 where a float belongs, numpy's integers Python's.
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.type is float and isinstance(value, Real):
+                object.__setattr__(self, each.name, float(value))
+            elif isinstance(value, Integral) and not isinstance(value, bool):
+                object.__setattr__(self, each.name, int(value))
 
     def draw(self, images: Tensor, labels: Tensor | None = None, *, generator: torch.Generator | None = None) -> Mix:
         """Draw one mix for a batch: all randomness is here.
@@ -67,7 +79,7 @@ class Mixer:
             raise ValueError(f"expected images and labels, received {[type(part).__name__ for part in batch]}")
         images, labels = batch
         mix = self.draw(images, labels)
-        return mix.apply(images), mix.targets(labels, self.num_classes if labels.ndim == 1 else None)
+        return mix.apply(images), mix.targets(labels, self.num_classes)
 
     def collate(self, samples: list) -> tuple[Tensor, Tensor]:
         """Stack samples and mix them: pass ``mixer.collate`` to a DataLoader as ``collate_fn``."""
@@ -75,19 +87,33 @@ class Mixer:
 
     def _own_generator(self) -> torch.Generator:
         worker = get_worker_info()
-        # A worker's seed changes with every epoch and worker; a forked worker must not go on with its parent's stream.
-        origin = None if worker is None else worker.seed
+        # A worker's seed changes with every epoch and worker; a forked worker must not go on with its parent's stream,
+        # nor a process that has been given its rank with the stream that it began without one.
+        origin = self._rank(), "main" if worker is None else worker.seed
         state = self.__dict__.get("_state")
         if state is None or state[0] != origin:
-            parallel = torch.distributed.is_available() and torch.distributed.is_initialized()
-            rank = torch.distributed.get_rank() if parallel else 0
             # What the mixer is enters too: two mixers in one pipeline must not draw the same numbers.
-            own = rng.generator(repr(self), self.seed, rank, "main" if origin is None else origin)
-            state = self.__dict__["_state"] = (origin, own)
+            state = self.__dict__["_state"] = (origin, rng.generator(repr(self), self.seed, *origin))
         return state[1]
 
+    def _rank(self) -> int:
+        """Which process of a training this is, or which one pickled this mixer for its worker."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            return torch.distributed.get_rank()
+        return self.__dict__.get("_pickled_by", int(os.environ.get("RANK", 0)))
+
     def __getstate__(self) -> dict:
-        return {name: value for name, value in self.__dict__.items() if name != "_state"}
+        """What the mixer is, on every process: neither its generator nor the rank it was told."""
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+
+    def __reduce__(self) -> tuple:
+        return _unpickled, (type(self), self.__getstate__(), self._rank())
+
+
+def _unpickled(kind: type[Mixer], state: dict, rank: int) -> Mixer:
+    mixer = kind.__new__(kind)
+    mixer.__dict__.update(state, _pickled_by=rank)
+    return mixer
 
 
 _PARTNERS = {"distinct": priors.partners, "permutation": priors.permutations}
@@ -106,6 +132,7 @@ class PartnerMixer(Mixer):
     pairing: str = field(default="distinct", kw_only=True)
 
     def __post_init__(self):
+        super().__post_init__()
         if self.pairing not in _PARTNERS:
             raise ValueError(f"expected a pairing of {sorted(_PARTNERS)}, received {self.pairing!r}")
 
@@ -124,8 +151,8 @@ class PairMixer(PartnerMixer):
     alpha: float = 1.0
 
     def __post_init__(self):
-        super().__post_init__()
         check_alpha(self.alpha)
+        super().__post_init__()
 
 
 @dataclass(frozen=True)
@@ -141,21 +168,23 @@ class KMixer(PartnerMixer):
     alpha: float = 1.0
 
     def __post_init__(self):
-        super().__post_init__()
         check_k(self.k)
         check_alpha(self.alpha)
+        super().__post_init__()
 
 
 def check_alpha(alpha: float) -> None:
-    """Raise ValueError unless ``alpha`` is a finite number >= 0."""
-    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not math.isfinite(alpha) or alpha < 0:
-        raise ValueError(f"expected a finite concentration alpha >= 0, received {alpha!r}")
+    """Raise ValueError unless ``alpha`` is 0 or a concentration that :mod:`mixlab.priors` can draw with."""
+    number = isinstance(alpha, Real) and not isinstance(alpha, bool)
+    if not number or not (alpha == 0 or priors.SMALLEST <= alpha < math.inf):
+        smallest = f"(the smallest above 0 is {priors.SMALLEST:g})"
+        raise ValueError(f"expected a finite concentration alpha >= 0, received {alpha!r} {smallest}")
 
 
 def check_k(k: int) -> None:
-    """Raise ValueError unless ``k`` is an integer number of sources that an owner map can hold."""
-    if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= k <= 254:
-        raise ValueError(f"expected an integer number of sources k in 1..254, received {k!r}")
+    """Raise ValueError unless ``k`` is an integer number of sources that an owner map can name."""
+    if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= k <= MOST_SOURCES:
+        raise ValueError(f"expected an integer number of sources k in 1..{MOST_SOURCES}, received {k!r}")
 
 
 def draw_shares(alpha: float, n: int, k: int, generator: torch.Generator) -> Tensor:
@@ -171,8 +200,10 @@ def image_size(images: Tensor) -> tuple[int, int]:
     """Height and width of a batch of images.
 
     Raises:
-        ValueError: where there are no two spatial axes.
+        ValueError: where there are no two spatial axes, or no pixels.
     """
     if images.ndim < 4:
         raise ValueError(f"expected images of shape (B, C, H, W), received {tuple(images.shape)}")
+    if 0 in images.shape[-2:]:
+        raise ValueError(f"expected images of at least one pixel, received {tuple(images.shape)}")
     return tuple(images.shape[-2:])

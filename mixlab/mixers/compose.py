@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -23,8 +24,9 @@ class _Chance(Mixer):
     p: float
 
     def __post_init__(self):
-        if not 0 <= self.p <= 1:
+        if isinstance(self.p, bool) or not isinstance(self.p, Real) or not 0 <= self.p <= 1:
             raise ValueError(f"expected a probability in [0, 1], received {self.p!r}")
+        super().__post_init__()
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Sometimes(_Chance):
 
 @dataclass(frozen=True)
 class PerSample(_Chance):
-    """Mix every row with probability p; the other rows are their own source, byte for byte.
+    """Mix every row with probability p; the other rows are their own source, and their finite values stay as they are.
 
     Args:
         mixer: what to do.
@@ -93,12 +95,16 @@ class OneOf(Mixer):
     probabilities: Sequence[float] | None = None
 
     def __post_init__(self):
+        super().__post_init__()
         count = len(self.mixers)
-        p = torch.tensor(self.probabilities or [1 / max(count, 1)] * count, dtype=torch.float64)
-        if count == 0 or p.shape != (count,) or not bool((p >= 0).all()) or abs(float(p.sum()) - 1) > 1e-6:
+        if self.probabilities is not None:
+            object.__setattr__(self, "probabilities", [float(p) for p in self.probabilities])
+        p = [1 / max(count, 1)] * count if self.probabilities is None else self.probabilities
+        if not len(p) == count > 0 or not all(each >= 0 for each in p) or not abs(sum(p) - 1) <= 1e-6:
             raise ValueError(f"expected {count or 'some'} probabilities that sum to 1, received {self.probabilities!r}")
 
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
-        p = torch.tensor(self.probabilities or [1.0] * len(self.mixers), dtype=torch.float64, device=generator.device)
+        rates = [1.0] * len(self.mixers) if self.probabilities is None else self.probabilities
+        p = torch.tensor(rates, dtype=torch.float64, device=generator.device)
         choice = torch.multinomial(p, 1, generator=generator)
         return self.mixers[int(choice)]._draw(images, labels, generator)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mixlab import priors
-from mixlab.masks import Constant, NestedBoxes
+from mixlab.masks import Constant, NestedBoxes, first_slot
 from mixlab.mix import Mix
 from mixlab.mixers.base import Mixer, draw_shares, image_size
 from mixlab.mixers.linear import Mixup
@@ -34,13 +34,6 @@ __all__ = [
     "PatchCutMix",
     "TiltedMixup",
 ]
-
-
-def _own(weights: Tensor) -> Tensor:
-    """Label weights that give everything to slot 0, the row itself."""
-    own = torch.zeros_like(weights)
-    own[:, 0] = 1
-    return own
 
 
 @dataclass(frozen=True)
@@ -77,7 +70,7 @@ class InputMixup(DominantMixup):
 
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         mix = super()._draw(images, labels, generator)
-        return replace(mix, weights=_own(mix.weights))
+        return replace(mix, weights=first_slot(mix.weights))
 
 
 @dataclass(frozen=True)
@@ -95,7 +88,7 @@ class LabelMixup(DominantMixup):
 
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         mix = super()._draw(images, labels, generator)
-        return Mix(mix.sources, Constant(_own(mix.weights)), weights=mix.weights)
+        return Mix(mix.sources, Constant(first_slot(mix.weights)), weights=mix.weights)
 
 
 @dataclass(frozen=True)
@@ -118,7 +111,7 @@ class TiltedMixup(Mixup):
             shares = draw_shares(0.0, len(images), 2, generator)
         else:
             shares = priors.dirichlet([self.alpha + 1, self.alpha], len(images), generator=generator)
-        return Mix(sources, Constant(shares.float()), weights=_own(shares.float()))
+        return Mix(sources, Constant(shares.float()), weights=first_slot(shares.float()))
 
 
 @dataclass(frozen=True)
@@ -165,7 +158,7 @@ class PatchCutMix(CutMix):
 
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         mix = super()._draw(images, labels, generator)
-        return replace(mix, weights=_own(mix.weights))
+        return replace(mix, weights=first_slot(mix.weights))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ r"""Regional dropout: part of an image is hidden, and its label stays.
 - *Limits*: the label does not know what was hidden, and lies when nothing of the object is left.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -25,11 +26,27 @@ __all__ = ["Cutout", "GridMask"]
 def _hide(form: NestedBoxes | Owners, batch: int, device: torch.device, fill: Tensor | float) -> Mix:
     """Every row with nobody: the label keeps its full weight, whatever is hidden."""
     own = torch.arange(batch, device=device)[:, None]
-    return Mix(own, form, torch.ones(batch, 1, device=device), fill)
+    return Mix.trusted(own, form, torch.ones(batch, 1, device=device), fill)
 
 
-@dataclass(frozen=True)
-class Cutout(Mixer):
+class _Hiding(Mixer):
+    """A mixer with a fill, which may be a tensor: mixers are equal where its values are."""
+
+    def _values(self) -> tuple:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        if isinstance(self.fill, Tensor):
+            values["fill"] = (self.fill.dtype, self.fill.shape, *self.fill.flatten().tolist())
+        return type(self), *values.values()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Hiding) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+
+@dataclass(frozen=True, eq=False)
+class Cutout(_Hiding):
     """Hide one square of every image.
 
     The centre is uniform over the pixels, and the square is clipped at the border.
@@ -53,8 +70,9 @@ class Cutout(Mixer):
     fill: Tensor | float = 0.0
 
     def __post_init__(self):
-        if isinstance(self.side, bool) or not isinstance(self.side, int) or self.side < 1:
+        if isinstance(self.side, bool) or not isinstance(self.side, Integral) or self.side < 1:
             raise ValueError(f"expected a side of at least one pixel, received {self.side!r}")
+        super().__post_init__()
 
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         size, device = image_size(images), generator.device
@@ -65,8 +83,8 @@ class Cutout(Mixer):
         return _hide(NestedBoxes(edges[:, None], size), len(images), device, self.fill)
 
 
-@dataclass(frozen=True)
-class GridMask(Mixer):
+@dataclass(frozen=True, eq=False)
+class GridMask(_Hiding):
     """Hide a regular grid of squares.
 
     Every image gets a period d, uniform over whole pixels, and an offset; of each d x d unit a square with sides
@@ -93,11 +111,13 @@ class GridMask(Mixer):
     fill: Tensor | float = 0.0
 
     def __post_init__(self):
-        low, high = self.periods
+        low, high = map(float, self.periods)
+        object.__setattr__(self, "periods", (low, high))
         if not 0 < self.ratio < 1:
             raise ValueError(f"expected a visible ratio in (0, 1), received {self.ratio!r}")
         if not 0 < low <= high <= 1:
             raise ValueError(f"expected periods 0 < low <= high <= 1, received {self.periods!r}")
+        super().__post_init__()
 
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         size, device = image_size(images), generator.device

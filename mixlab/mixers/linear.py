@@ -8,10 +8,12 @@ et al., 2002) blends an example with a near one of its own class.
 - *Settings*: Mixup α = 1 on CIFAR, 0.2 to 0.4 on ImageNet, 8 to 32 against corrupted labels; DMixup K = 3, α = 1/3
   or 1. Strong mixing underfits small networks: lower α before giving up.
 - *Implementation*: one λ for every image, not for every batch; the coefficient of the row itself is the first share.
-- *Limits*: images must be floating point; α = 0 is ERM.
+- *Limits*: images must be floating point; α = 0 is ERM. For two half-precision images λ is rounded to their dtype (in
+  bfloat16 by at most 2^-9); labels never are.
 """
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -114,8 +116,9 @@ class SMOTE(Mixer):
     neighbours: int = 5
 
     def __post_init__(self):
-        if isinstance(self.neighbours, bool) or not isinstance(self.neighbours, int) or self.neighbours < 1:
+        if isinstance(self.neighbours, bool) or not isinstance(self.neighbours, Integral) or self.neighbours < 1:
             raise ValueError(f"expected an integer number of neighbours >= 1, received {self.neighbours!r}")
+        super().__post_init__()
 
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         if labels is None or labels.shape != images.shape[:1] or labels.is_floating_point():

@@ -6,8 +6,12 @@ inside it is Feature CutMix (Yun et al., 2019, Table 3). K = 2 or more.
 - *How to use*: ``logits, mix = ManifoldMixup(Mixup(2.0), ("", "stage1", "stage2"))(model, images, labels)``, then
   ``mix.targets(labels, num_classes)``.
 - *Settings*: the input and the first two stages; α = 2 for PreAct ResNet-18 (Verma et al.).
-- *Implementation*: the mix is drawn for the layer's output, so that regions and labels are exact at its resolution.
-- *Limits*: a layer must give one tensor with the batch first, and must not be hidden inside a compiled graph.
+- *Implementation*: the mix is drawn for the layer's output, so that regions and labels are exact at its resolution. On
+  maps of a few pixels the nested boxes of DCutMix favour the inner images (*Rounding* in
+  :mod:`mixlab.mixers.regional`).
+- *Limits*: a layer must give one tensor with the batch first. It must not be hidden inside a compiled graph, nor be
+  recomputed in the backward pass (activation checkpointing), where nobody would mix it: both end in an error. So does
+  a layer that runs under ``torch.no_grad`` in a network that does not; freeze it with ``requires_grad_(False)``.
 """
 
 from collections.abc import Sequence
@@ -82,7 +86,8 @@ class ManifoldMixup:
 
         Raises:
             ValueError: for a layer that the network does not have, or that gives anything but one tensor.
-            RuntimeError: where the layer did not run, or ran more than once.
+            RuntimeError: where the layer did not run, ran more than once, or ran without gradients as reentrant
+                activation checkpointing does, which would recompute it unmixed.
         """
         # All of them, so that a wrong name ends the first step and not the first one that happens to draw it.
         layers = {name: _layer(model, name) for name in self.layers if name}
@@ -92,9 +97,14 @@ class ManifoldMixup:
         if name == "":
             mix = self.mixer.draw(images, labels, generator=generator)
             return model(mix.apply(images)), mix
-        drawn = []
+        drawn, differentiated = [], torch.is_grad_enabled()
 
         def mix_output(layer: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+            if differentiated and not torch.is_grad_enabled():
+                raise RuntimeError(
+                    f"layer {name!r} ran without gradients in a network that has them: if it is checkpointed, the "
+                    "backward pass would recompute it unmixed; if it is frozen, use requires_grad_(False)"
+                )
             if not isinstance(output, Tensor):
                 raise ValueError(f"expected layer {name!r} to give one tensor, received {type(output).__name__}")
             drawn.append(self.mixer.draw(output.detach(), labels, generator=generator))

@@ -1,6 +1,7 @@
 """Figures that compare settings by their records: every seed is shown, and differences carry an interval."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -55,7 +56,7 @@ def strengths(
         quantity: what the numbers are.
     """
     figure, ax = plt.subplots(figsize=(6.4, 3.4))
-    styles = zip(seaborn.color_palette("colorblind", len(table)), ("-", "--", ":", "-."), "os^D")
+    styles = zip(seaborn.color_palette("colorblind", len(table)), cycle(("-", "--", ":", "-.")), cycle("os^D"))
     strengths_seen = sorted({strength for row in table.values() for strength in row})
     for (width, row), (colour, line, marker) in zip(table.items(), styles):
         known = [strength for strength in strengths_seen if row.get(strength)]

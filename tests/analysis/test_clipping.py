@@ -36,10 +36,23 @@ def test_the_limits_of_the_mean():
     assert math.isclose(clipped_area_mean(1e6), (0.5**0.5 - 1 / 8) ** 2, rel_tol=1e-4)
 
 
-@pytest.mark.parametrize("alpha", [0, -2.0, math.nan])
+@pytest.mark.parametrize("alpha", [1e-300, 1e-12])
+def test_the_mean_of_a_tiny_alpha_is_that_of_a_coin(alpha):
+    assert math.isclose(clipped_area_mean(alpha), 9 / 32, rel_tol=1e-9)
+
+
+@pytest.mark.parametrize("alpha", [1e9, 1e15, 1e100, 1e300])
+def test_the_mean_of_a_large_alpha_is_that_of_one_box(alpha):
+    """The variance of u is 1 / (8 α + 4): what is left of it is smaller than 1 / α."""
+    assert math.isclose(clipped_area_mean(alpha), (0.5**0.5 - 1 / 8) ** 2, rel_tol=1 / alpha + 1e-14)
+
+
+@pytest.mark.parametrize("alpha", [0, -2.0, math.nan, math.inf])
 def test_a_bad_alpha_is_refused(alpha):
     with pytest.raises(ValueError, match="positive alpha"):
         clipped_area_mean(alpha)
+    with pytest.raises(ValueError, match="positive alpha"):
+        clipped_area_cdf(torch.tensor([0.5]), alpha)
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 8.0])

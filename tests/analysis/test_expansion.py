@@ -60,7 +60,21 @@ def test_the_uniform_law_by_hand():
     assert math.isclose(law.mean, 3 / 4) and math.isclose(law.variance, 1 / 48) and math.isclose(law.other, 1 / 12)
 
 
-@pytest.mark.parametrize("alpha", [0, -1.0, math.nan])
+@pytest.mark.parametrize("alpha", [1e6, 1e12, 1e15, 1e100, 1e300])
+def test_the_folded_moments_of_a_large_alpha_are_those_of_a_half_normal_law(alpha):
+    """λ is normal with variance 1 / (8 α), up to a part 1 / α of it; half of that law has variance 1 - 2 / π."""
+    law = folded(alpha)
+    assert math.isclose(law.variance, (1 - 2 / math.pi) / (8 * alpha), rel_tol=2 / alpha + 1e-12)
+    assert math.isclose(law.mean, 0.5 + (4 * math.pi * alpha) ** -0.5, rel_tol=1 / alpha + 1e-12)
+
+
+@pytest.mark.parametrize("alpha", [1e-300, 1e-20, 1e-16, 1e-9])
+def test_the_folded_moments_of_a_tiny_alpha_are_those_of_a_constant(alpha):
+    law = folded(alpha)
+    assert 0 <= law.variance < 4 * alpha + 1e-15 and math.isclose(law.mean, 1, rel_tol=alpha + 1e-15)
+
+
+@pytest.mark.parametrize("alpha", [0, -1.0, math.nan, math.inf])
 def test_a_bad_alpha_is_refused(alpha):
     with pytest.raises(ValueError, match="positive alpha"):
         folded(alpha)

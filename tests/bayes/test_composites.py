@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from oracle import assert_probabilities
 
 from mixlab.bayes import blended_composites, nested_composites
 
@@ -67,6 +68,17 @@ def test_nested_anchor_has_its_share_on_average_and_at_every_depth():
     corner = around.masks[:, 0, 0, 0].mean().item()
     # Outermost with probability 1/K, and a box of another slot reaches the corner only now and then.
     assert 0.15 < corner < 0.35
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_the_anchor_has_every_slot_equally_often_the_last_one_too(k):
+    """In the last slot it is a whole rectangle; in every other one a box is cut out of it (shares are near 1/K)."""
+    n = 2000
+    masks = draw(nested_composites, k=k, alpha=300.0, anchor_share=1 / k, draws=n).masks[:, 0].bool()
+    rows, columns = masks.any(2), masks.any(1)
+    whole = masks.sum((1, 2)) == rows.sum(1) * columns.sum(1)
+    framed = rows.all(1) & columns.all(1)
+    assert_probabilities([int(whole.sum()), int(framed.sum())], [1 / k, 1 / k], n)
 
 
 @KINDS

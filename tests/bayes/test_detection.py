@@ -36,6 +36,11 @@ def test_other_shapes_are_refused():
         error_auroc(torch.rand(4), torch.tensor([1, 0, 0, 1]))
 
 
+def test_an_uncertainty_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="expected numbers as uncertainties, received 2 that are none"):
+        error_auroc(torch.tensor([math.nan, 0.1, math.nan, 0.5]), torch.tensor([True, False, False, True]))
+
+
 def test_entropy_of_known_distributions():
     rows = torch.tensor([[0.25] * 4, [1.0, 0, 0, 0], [0.5, 0.5, 0, 0]], dtype=torch.float64)
     assert entropy(rows).tolist() == pytest.approx([math.log(4), 0.0, math.log(2)])

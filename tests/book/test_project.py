@@ -40,6 +40,14 @@ def test_surroundings_see_package_lock_and_results(project, change):
     assert project.surroundings() != before
 
 
+def test_surroundings_see_a_dry_run(project, monkeypatch):
+    """Its results must not be taken for those of a real one."""
+    monkeypatch.delenv("MIXLAB_DRY_RUN", raising=False)
+    before = project.surroundings()
+    monkeypatch.setenv("MIXLAB_DRY_RUN", "1")
+    assert project.surroundings() != before
+
+
 @pytest.mark.parametrize("change", ["README.md", "book/index.md", "tests/test_mix.py", "mixlab/__pycache__/mix.pyc"])
 def test_surroundings_do_not_see_the_rest(project, change):
     before = project.surroundings()

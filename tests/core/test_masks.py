@@ -75,6 +75,41 @@ def test_an_owner_map_is_bytes_of_three_axes(owners):
         Owners(owners)
 
 
+@pytest.mark.parametrize("kind", [NestedBoxes, PastedBoxes])
+@pytest.mark.parametrize("boxes", [torch.zeros(1, 2, 4), torch.zeros(1, 4).long(), torch.zeros(1, 2, 3).long()])
+def test_boxes_are_whole_pixels_of_four_edges(kind, boxes):
+    with pytest.raises(ValueError, match=r"expected boxes of shape \(B, N, 4\) and dtype int64, received \(1, "):
+        kind(boxes, (4, 4))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda size: NestedBoxes(torch.zeros(1, 1, 4).long(), size),
+        lambda size: PastedBoxes(torch.zeros(1, 1, 4).long(), size),
+        lambda size: Owners(torch.zeros(1, *size, dtype=torch.uint8)),
+        lambda size: Soft(torch.zeros(1, 1, 2, 2), size),
+    ],
+)
+@pytest.mark.parametrize("size", [(0, 4), (4, 0)], ids=str)
+def test_masks_of_no_pixels_are_an_error(make, size):
+    with pytest.raises(ValueError, match=rf"at least one pixel, received height and width \({size[0]}, {size[1]}\)"):
+        make(size)
+
+
+@pytest.mark.parametrize(
+    "maps, mode, message",
+    [
+        (torch.ones(2, 1, 2), "nearest", r"maps of shape \(B, K, h, w\), received \(2, 1, 2\)"),
+        (torch.ones(2, 1, 2, 2).long(), "nearest", "floating-point maps .*, received .*int64"),
+        (torch.ones(2, 1, 2, 2), "linear", r"a mode of \['bilinear', 'nearest'\], received 'linear'"),
+    ],
+)
+def test_soft_masks_are_maps_and_a_way_to_grow_them(maps, mode, message):
+    with pytest.raises(ValueError, match=message):
+        Soft(maps, (4, 4), mode)
+
+
 @given(sizes, st.integers(1, 5), seeds)
 def test_owner_maps_count_and_cover_every_pixel_once(size, k, seed):
     owners = torch.randint(0, k + 1, (2, *size), generator=seeded(seed), dtype=torch.uint8)

@@ -2,9 +2,11 @@
 
 import copy
 import pickle
+import warnings
 
 import pytest
 import torch
+import torch.autograd.forward_ad as forward
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import (
@@ -96,12 +98,28 @@ def test_blends_are_weighted_sums_at_every_pixel(form, batch, k, dtype, anchored
     assert same_bytes(images, before) and same_bytes(mixed, mix.apply(images))
 
 
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("k", [2, 3, 5, 9])
+def test_blends_are_rounded_once_and_coefficients_of_two_images_once(dtype, k):
+    """Half a unit in the last place of the result; and for two images, what half a unit of their coefficient moves."""
+    shares = (_shares(64, k) * 1024).round() / 1024  # so few digits that float32 sums them to 1 exactly
+    shares[:, 0] = 1 - shares[:, 1:].sum(1)
+    mix = Mix(_sources(64, k), Constant(shares))
+    images = torch.randn(64, 50, generator=seeded()).to(dtype)
+    terms = mix.shares.double()[:, :, None] * images.double()[mix.sources]
+    exact, apart = terms.sum(1), images.double()[mix.sources].diff(dim=1)[:, 0].abs()
+    unit, wide = torch.finfo(dtype).eps, torch.finfo(torch.promote_types(dtype, torch.float32)).eps
+    allowed = exact.abs() * unit / 2 + terms.abs().sum(1) * 2 * k * wide + torch.finfo(dtype).tiny
+    allowed += apart * unit / 4 if k == 2 else 0
+    assert bool(((mix.apply(images).double() - exact).abs() <= allowed).all())
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
-@pytest.mark.parametrize("size", [(8, 9), (70, 60), (150, 140)], ids=str)
+@pytest.mark.parametrize("size", [(8, 9), (70, 60), (224, 200)], ids=str)
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=str)
 def test_copying_boxes_gathering_pixels_and_dense_masks_agree(dtype, k, size, memory_format):
-    """Small and large images take different paths; a written-out owner map always takes the look-up."""
+    """Small, large and very large images take different paths; a written-out owner map always takes the look-up."""
     boxes = random_boxes(3, k - 1, size, seeded(k))
     sources = _sources(3, k, seed=k, anchored=k % 2 == 0)
     pasted = Mix(sources, PastedBoxes(boxes, size))
@@ -151,13 +169,48 @@ def test_two_threads_copy_what_one_copies():
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("size", [(6, 5), (70, 64)], ids=str)
 @pytest.mark.parametrize("k", [1, 2, 3])
-def test_memory_format_is_kept(form, size, k):
-    mix = _mix(form, batch=3, k=k, size=size, fill=0.3, boxes=k)
+@pytest.mark.parametrize("fill", ["number", "picture"])
+def test_memory_format_is_kept(form, size, k, fill):
+    fill = 0.3 if fill == "number" else torch.randn(3, 3, *size, generator=seeded(1))
+    mix = _mix(form, batch=3, k=k, size=size, fill=fill, boxes=k)
     images = torch.randn(3, 3, *size, generator=seeded())
     for memory_format in (torch.contiguous_format, torch.channels_last):
         mixed = mix.apply(images.to(memory_format=memory_format))
         assert mixed.is_contiguous(memory_format=memory_format)
         torch.testing.assert_close(mixed, mix.apply(images), rtol=0, atol=0)
+
+
+LAYOUTS = {
+    "video": torch.randn(3, 2, 4, 6, 5, generator=seeded()).to(memory_format=torch.channels_last_3d),
+    "transposed": torch.randn(3, 2, 5, 6, generator=seeded()).mT,
+    "one channel": torch.randn(3, 6, 5, 1, generator=seeded()).permute(0, 3, 1, 2),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize("anchored", [True, False])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_dense_layout_is_kept(form, k, anchored, layout):
+    """Channels last in space and time, rows and columns exchanged, one channel, which is channels first and last."""
+    mix, images = _mix(form, batch=3, k=k, size=(6, 5), anchored=anchored), LAYOUTS[layout]
+    mixed = mix.apply(images)
+    # Maps of owners and of weights have rows before columns, and one channel before them: what they fill has, too.
+    assert mixed.stride() == images.stride() or (layout != "video" and form in ("owners", "soft"))
+    torch.testing.assert_close(mixed, mix.apply(images.contiguous()), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [(6, 5), (70, 64)], ids=str)
+def test_rows_that_are_alone_are_copied_once(form, size):
+    """The rows of other images are new memory already, and pixels for nobody are filled while they are copied."""
+    images, boxes = torch.randn(3, 2, *size, generator=seeded()), 1 if form == "owners" else 0
+    for anchored in (True, False):
+        mix = _mix(form, k=1, size=size, anchored=anchored, boxes=boxes)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as record:
+            mix.apply(images)
+        clones = sum(event.name == "aten::clone" for event in record.events())
+        assert clones == (anchored and form in ("constant", "nested", "pasted"))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -203,6 +256,62 @@ def test_the_path_with_gradients_gives_the_same_values(form, k, size):
     torch.testing.assert_close(slow.detach(), fast, rtol=0, atol=1e-7)
     with torch.no_grad():
         assert torch.equal(mix.apply(images.clone().requires_grad_()), fast)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize("size", [(3, 4), (70, 64)], ids=str)
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_forward_derivatives_are_the_mix_of_the_tangents(form, k, size, beyond):
+    """A mix is linear in the images, up to its fill: also on the paths that write in place and copy bare bits."""
+    mix = _mix(form, batch=3, k=k, size=size, fill=0.3, boxes=k - 1 + beyond)
+    images, tangents = torch.randn(2, 3, 2, *size, generator=seeded()).unbind()
+    expected = mix.apply(tangents, fill=0.0)
+    with forward.dual_level():
+        dual = forward.unpack_dual(mix.apply(forward.make_dual(images, tangents)))
+    mixed, derivative = torch.func.jvp(mix.apply, (images,), (tangents,))
+    for value, found in ((dual.primal, dual.tangent), (mixed, derivative)):
+        torch.testing.assert_close(value, mix.apply(images), rtol=0, atol=1e-6)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_forward_derivatives_with_respect_to_shares(k):
+    images = torch.randn(3, 2, 4, 5, generator=seeded(), dtype=torch.float64)
+    sources, shares = _sources(3, k), _shares(3, k).double()
+    tangents = torch.randn(3, k, generator=seeded(1), dtype=torch.float64)
+    tangents = tangents - tangents.mean(1, keepdim=True)  # shares sum to 1, whichever way they go
+    found = torch.func.jvp(lambda shares: Mix(sources, Constant(shares)).apply(images), (shares,), (tangents,))[1]
+    torch.testing.assert_close(found, torch.einsum("bk,bkchw->bchw", tangents, images[sources]))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize("size", [(3, 4), (70, 64)], ids=str)
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_many_batches_at_once(form, k, size, beyond):
+    mix = _mix(form, batch=3, k=k, size=size, fill=0.3, boxes=k - 1 + beyond)
+    batches = torch.randn(2, 3, 2, *size, generator=seeded())
+    torch.testing.assert_close(
+        torch.vmap(mix.apply)(batches), torch.stack([mix.apply(batch) for batch in batches]), rtol=0, atol=1e-6
+    )
+
+
+@pytest.fixture
+def compiler():
+    """Torch's, which turns off the checks of torch.distributions for the whole process, and with them other tests."""
+    torch.compiler.reset()
+    yield lambda function: torch.compile(function, backend="eager", fullgraph=True)
+    torch.distributions.Distribution.set_default_validate_args(True)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize("size", [(3, 4), (70, 64)], ids=str)
+def test_a_mix_is_compiled_as_one_graph(form, k, size, compiler):
+    mix, images = _mix(form, batch=3, k=k, size=size), torch.randn(3, 2, *size, generator=seeded())
+    expected = mix.apply(images)
+    torch.testing.assert_close(compiler(mix.apply)(images), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -294,6 +403,29 @@ def test_fill_completes_soft_masks(name):
     torch.testing.assert_close(mix.apply(images).double(), expected, rtol=0, atol=1e-5)
 
 
+def test_a_fill_is_looked_at_only_where_it_is_shown():
+    """Nothing is made of it, nor sent to a device, where every pixel has an owner."""
+    images, unfit = torch.randn(3, 2, 5, 7, generator=seeded()), torch.ones(5, 1, 1)
+    for form in ("constant", "nested", "pasted"):
+        mix = _mix(form)
+        assert same_bytes(mix.apply(images, fill=unfit), mix.apply(images))
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128, torch.float8_e4m3fn, torch.float8_e5m2], ids=str)
+@pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize("size", [(8, 9), (70, 60), (224, 200)], ids=str)
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_hard_masks_keep_the_bits_of_rare_dtypes(dtype, k, size, beyond):
+    mix = _mix("nested", batch=3, k=k, size=size, boxes=k - 1 + beyond)
+    images = torch.randn(3, 2, *size, generator=seeded()).to(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mixed = mix.apply(images)
+    assert mixed.dtype == dtype
+    for part in (torch.real, torch.imag) if dtype.is_complex else (torch.Tensor.float,):
+        assert torch.equal(part(mixed), mix.apply(part(images)))
+
+
 @pytest.mark.parametrize("form", ["owners", "soft"])
 def test_a_number_as_fill_is_as_exact_as_the_images(form):
     kinds = {"owners": Owners(torch.ones(1, 2, 2, dtype=torch.uint8)), "soft": Soft(torch.zeros(1, 1, 2, 2), (2, 2))}
@@ -352,12 +484,17 @@ def test_resized_mixes_say_what_they_show(form, size):
 def test_resizing_by_whole_factors_keeps_hard_shares_and_declared_weights():
     mix = _mix("nested", batch=3, k=3)
     assert torch.equal(mix.resize((10, 21)).shares, mix.shares)
-    declared = Mix(mix.sources, mix.form, weights=torch.tensor([[1.0, 0.0, 0.0]] * 3))
-    assert torch.equal(declared.resize((2, 2)).weights, declared.weights)
+    # The second differs from the shares in no first column, the third in one row alone.
+    one_row = mix.shares.clone()
+    one_row[2] = one_row[2, [2, 0, 1]]
+    for weights in (torch.tensor([[1.0, 0.0, 0.0]] * 3), mix.shares[:, [0, 2, 1]], one_row):
+        assert not torch.equal(weights, mix.shares), "the example declares nothing"
+        declared = Mix(mix.sources, mix.form, weights=weights)
+        assert torch.equal(declared.resize((2, 2)).weights, weights)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_selected_rows_are_mixed_and_the_others_are_themselves_byte_for_byte(form):
+def test_selected_rows_are_mixed_and_the_others_keep_every_finite_value(form):
     mix = _mix(form, batch=4, k=3, anchored=False, fill=7.0, boxes=3)
     chosen = torch.tensor([True, False, False, True])
     images, labels = torch.randn(4, 2, 5, 7, generator=seeded()), torch.tensor([3, 1, 2, 0])
@@ -478,6 +615,63 @@ def test_a_fill_that_does_not_broadcast_is_an_error(form, shape):
 SLOTS = torch.zeros(3, 3, dtype=torch.int64)
 
 
+def _boxes(*edges):
+    """``(3, N, 4)``: the same boxes for three rows."""
+    return torch.tensor(edges)[None].repeat(3, 1, 1)
+
+
+WRONG_FORMS = {
+    "an edge above the image": (PastedBoxes, _boxes([-1, 0, 2, 2]), "boxes .* within a height and width"),
+    "an edge left of the image": (PastedBoxes, _boxes([0, -1, 2, 2]), "boxes .* within a height and width"),
+    "an edge below the image": (PastedBoxes, _boxes([0, 0, 5, 2]), "boxes .* within a height and width"),
+    "an edge right of the image": (NestedBoxes, _boxes([0, 0, 2, 8]), "boxes .* within a height and width"),
+    "top below bottom": (NestedBoxes, _boxes([3, 0, 1, 4]), "top <= bottom"),
+    "left beyond right": (PastedBoxes, _boxes([0, 4, 4, 3]), "left <= right"),
+    "the second box outside": (PastedBoxes, _boxes([0, 0, 2, 2], [0, 0, 2, 9]), "boxes .* within a height"),
+    "boxes side by side": (NestedBoxes, _boxes([0, 0, 2, 2], [2, 2, 4, 4]), "each box inside the one before it"),
+    "a box that grows": (NestedBoxes, _boxes([1, 1, 2, 2], [1, 1, 2, 3]), "each box inside the one before it"),
+    "a box that grows upwards": (NestedBoxes, _boxes([1, 1, 3, 3], [0, 1, 3, 3]), "each box inside the one before it"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_FORMS)
+def test_boxes_that_would_make_labels_lie_are_an_error(name):
+    kind, boxes, message = WRONG_FORMS[name]
+    sources, right = SLOTS[:, : boxes.shape[1] + 1], torch.zeros_like(boxes)
+    Mix(sources, kind(right, (4, 7)))
+    for wrong in range(3):  # one row of three is enough
+        rows = torch.where((torch.arange(3) == wrong).view(3, 1, 1), boxes, right)
+        with pytest.raises(ValueError, match=message):
+            Mix(sources, kind(rows, (4, 7)))
+
+
+def test_an_owner_beyond_nobody_is_an_error():
+    for k in (1, 2, 3):
+        owners = torch.full((3, 4, 4), k, dtype=torch.uint8)
+        assert not Mix(SLOTS[:, :k], Owners(owners)).shares.any()
+        owners[1, 2, 3] += 1
+        with pytest.raises(ValueError, match=rf"owners in 0\.\.{k}, since {k} is nobody, received {k + 1}"):
+            Mix(SLOTS[:, :k], Owners(owners))
+
+
+@pytest.mark.parametrize("form", ["nested", "pasted", "owners"])
+def test_more_sources_than_a_byte_can_name_are_an_error(form):
+    assert _mix(form, k=254, boxes=253).k == 254
+    with pytest.raises(ValueError, match="at most 254 sources, which an owner map can name, received 255"):
+        _mix(form, k=255, boxes=0)
+    if form == "nested":
+        with pytest.raises(ValueError, match="at most 255 nested boxes, received 256"):
+            _mix(form, k=2, boxes=256)
+
+
+def test_what_masks_hold_is_not_looked_at_on_a_device():
+    """It would wait for the device; shapes are known without."""
+    wrong = NestedBoxes(_boxes([0, 0, 9, 9]).to("meta"), (4, 4))
+    assert Mix(SLOTS[:, :2].to("meta"), wrong).k == 2
+    with pytest.raises(ValueError, match="at most 254 sources"):
+        Mix(torch.zeros(3, 255, dtype=torch.int64, device="meta"), wrong)
+
+
 @pytest.mark.parametrize(
     "sources, form, weights, message",
     [
@@ -526,6 +720,19 @@ def test_choosing_rows_needs_one_answer_for_each():
     for chosen in (torch.ones(4, dtype=torch.bool), torch.ones(3, 1, dtype=torch.bool), torch.ones(3)):
         with pytest.raises(ValueError, match=r"expected a bool tensor of shape \(3,\), received"):
             _mix("nested").select(chosen)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_masks_are_float32_and_nobody_elses(mode, dtype):
+    maps = torch.rand(2, 3, 4, 5, generator=seeded(), dtype=dtype)
+    mix = Mix(torch.zeros(2, 3, dtype=torch.int64), Soft(maps.clone(), (4, 5), mode))
+    masks = mix.masks()
+    assert masks.dtype == torch.float32 and torch.equal(masks, maps.float())
+    masks.zero_()
+    assert torch.equal(mix.form.maps, maps)
+    wide = Constant(torch.full((2, 1), 1.0, dtype=torch.float64))
+    assert Mix(torch.zeros(2, 1, dtype=torch.int64), wide).masks((2, 2)).dtype == torch.float32
 
 
 def test_the_printed_form_tells_what_it_is():

@@ -194,7 +194,7 @@ def _full_boxes(count, batch, size, seed):
 
 @shapes
 @seeds
-def testkornia_cutmix(shape, seed):
+def test_kornia_cutmix(shape, seed):
     images, labels = _batch(shape, seed)
     partner = permutations(len(images), 2, generator=seeded(seed))[:, 1]
     edges = _full_boxes(1, len(images), shape[-2:], seed)

@@ -1,7 +1,10 @@
 """Controls differ from their model in one thing: everything else is drawn equal."""
 
+import numpy as np
 import pytest
 import torch
+from oracle import assert_probabilities, binned
+from scipy.stats import beta as beta_law
 
 from mixlab.mixers import CutMix, Mixup
 from mixlab.mixers.controls import (
@@ -53,6 +56,10 @@ def test_the_tilted_law_has_the_mean_of_beta(alpha):
     mix = TiltedMixup(alpha).draw(images, generator=torch.Generator().manual_seed(0))
     assert abs(float(mix.shares[:, 0].mean()) - (alpha + 1) / (2 * alpha + 1)) < 0.008
     assert torch.equal(mix.weights[:, 0], torch.ones(40_000))
+    # Not the mean alone, which other laws share.
+    edges = np.array([0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99])
+    expected = np.diff(np.concatenate([[0], beta_law(alpha + 1, alpha).cdf(edges), [1]]))
+    assert_probabilities(binned(mix.shares[:, 0].double(), edges), expected, 40_000)
 
 
 @pytest.mark.parametrize("kind", [TiltedMixup, DominantMixup, NominalCutMix, ErasedBox])

@@ -2,14 +2,29 @@
 
 import copy
 import pickle
+from types import SimpleNamespace
 
+import numpy
 import pytest
 import torch
-from oracle import CountingImages, same_bytes, seeded
+from oracle import CountingImages, same_bytes, same_mix, seeded
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from mixlab.mixers import CutMix, DCutMix, Mixup, OneOf, PerSample
+from mixlab.mixers import (
+    SMOTE,
+    CutMix,
+    Cutout,
+    DCutMix,
+    DMixup,
+    GridMask,
+    Mixup,
+    OneOf,
+    PerSample,
+    Sometimes,
+    UnclippedCutMix,
+)
+from mixlab.mixers import base as base_of_mixers
 
 ROWS, BATCH = 8, 4
 
@@ -35,8 +50,6 @@ def _epochs(loader, count=2):
 def _same(first, second):
     pairs = [pair for one, two in zip(first, second, strict=True) for pair in zip(one, two, strict=True)]
     return all(same_bytes(a, b) for a, b in pairs)
-
-
 
 
 MIXER = DCutMix(3, 1.0, num_classes=ROWS)
@@ -121,15 +134,56 @@ def test_a_used_mixer_is_copied_without_its_stream(make, twin):
     assert all(map(same_bytes, fresh(images, labels), first))
 
 
-def test_processes_of_one_training_draw_differently(monkeypatch):
-    images, labels = torch.rand(16, 1, 12, 12, generator=seeded()), torch.arange(16)
-    alone = CutMix(num_classes=16)(images, labels)[1]
+def _be(monkeypatch, rank):
+    """Let this process have a rank in a process group."""
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: rank)
+
+
+@pytest.mark.parametrize("worker", [None, SimpleNamespace(seed=7)], ids=["no worker", "worker"])
+def test_processes_of_one_training_draw_differently(monkeypatch, worker):
+    images, labels = torch.rand(16, 1, 12, 12, generator=seeded()), torch.arange(16)
+    monkeypatch.setattr(base_of_mixers, "get_worker_info", lambda: worker)
+    alone = CutMix(num_classes=16)(images, labels)[1]
     targets = []
     for rank in (0, 1):
-        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        _be(monkeypatch, rank)
         targets.append(CutMix(num_classes=16)(images, labels)[1])
     assert torch.equal(targets[0], alone) and not torch.equal(targets[0], targets[1])
+
+
+def test_a_mixer_used_before_its_process_has_a_rank_does_not_go_on_as_rank_0(monkeypatch):
+    images = torch.zeros(16, 1, 12, 12)
+    used = CutMix()
+    used.draw(images)
+    _be(monkeypatch, 1)
+    assert same_mix(used.draw(images), CutMix().draw(images))
+
+
+def test_without_a_process_group_the_environment_tells_the_rank(monkeypatch):
+    images = torch.zeros(16, 1, 12, 12)
+    monkeypatch.setenv("RANK", "1")
+    told = CutMix().draw(images)
+    _be(monkeypatch, 1)
+    assert same_mix(told, CutMix().draw(images))
+
+
+def test_a_spawned_worker_has_the_rank_of_its_parent(monkeypatch, forked):
+    """It has no process group of its own, as a forked one does."""
+    _be(monkeypatch, 1)
+    spawned = _epochs(_loader(MIXER, "spawn"), 1)[0]
+    assert not _same(spawned, forked[0])
+    assert _same(spawned, _epochs(_loader(MIXER, "fork"), 1)[0])
+
+
+def test_what_a_mixer_is_does_not_depend_on_the_rank(monkeypatch):
+    """Runs are known by it, on every process of a training."""
+    plain = CutMix().__getstate__()
+    _be(monkeypatch, 1)
+    told = pickle.loads(pickle.dumps(CutMix()))
+    told.draw(torch.zeros(4, 1, 8, 8))
+    assert told.__getstate__() == CutMix().__getstate__() == plain
 
 
 def test_two_calls_draw_differently():
@@ -194,7 +248,39 @@ def test_two_mixers_of_one_pipeline_draw_unrelated_numbers():
 
 
 def test_numbers_of_numpy_are_numbers():
-    import numpy
-
     mixer = DCutMix(numpy.int64(3), numpy.float32(0.5))
     assert mixer.draw(torch.zeros(4, 1, 8, 8)).k == 3
+
+
+EQUAL = [
+    (Mixup(1), Mixup(1.0)),
+    (Mixup(numpy.float32(0.5)), Mixup(0.5)),
+    (UnclippedCutMix(1), UnclippedCutMix(1.0)),
+    (DMixup(numpy.int64(3), 1), DMixup(3, 1.0)),
+    (CutMix(seed=numpy.int64(3), num_classes=numpy.int32(4)), CutMix(seed=3, num_classes=4)),
+    (Cutout(numpy.int64(5)), Cutout(5)),
+    (GridMask(numpy.float64(0.5), [0.25, 1]), GridMask(0.5, (0.25, 1.0))),
+    (SMOTE(numpy.int64(2)), SMOTE(2)),
+    (Sometimes(Mixup(1), 1), Sometimes(Mixup(1.0), 1.0)),
+    (OneOf([Mixup(), CutMix()], numpy.array([0, 1])), OneOf([Mixup(), CutMix()], [0.0, 1.0])),
+    (OneOf([Mixup(), CutMix()], torch.tensor([0.5, 0.5])), OneOf([Mixup(), CutMix()], (0.5, 0.5))),
+]
+
+
+@pytest.mark.parametrize("one, other", EQUAL, ids=lambda mixer: type(mixer).__name__)
+def test_equal_mixers_draw_equal_numbers(one, other):
+    images, labels = torch.zeros(8, 1, 12, 12), torch.arange(8) % 3
+    assert one == other and repr(one) == repr(other)
+    fresh = [pickle.loads(pickle.dumps(mixer)) for mixer in (one, other)]
+    assert same_mix(*(mixer.draw(images, labels) for mixer in fresh))
+
+
+def test_fills_are_compared_by_their_values():
+    fill = torch.tensor([0.1, 0.2]).view(2, 1, 1)
+    for kind in (Cutout, GridMask):
+        one, twin = kind(fill=fill), kind(fill=fill.clone())
+        assert one == twin and hash(one) == hash(twin) and pickle.loads(pickle.dumps(one)) == one
+        for other in (fill + 1, fill.view(2), fill.double(), 0.1):
+            assert one != kind(fill=other)
+        assert kind() == kind() and kind() != kind(fill=1.0) and hash(kind()) == hash(kind())
+    assert Cutout(5) != Cutout(6) and Cutout() != GridMask() and Cutout() != "Cutout"

@@ -135,6 +135,46 @@ def test_dcutmix_shares_are_phi_up_to_whole_pixels(monkeypatch, k, alpha):
         assert distance.mean() == pytest.approx(printed, abs=0.0005 + error)
 
 
+def _nested_shares(k, alpha, side):
+    """Mean share of every slot in nested boxes of whole pixels, exactly: a chain over the sides of the boxes.
+
+    Given a parent of side s, the next box has side t where s √(1 - v) is nearest to t; v_k is Beta(α, (K - k) α).
+    """
+    law, area = np.eye(side + 1)[side], [1.0]
+    for left in range(k - 1, 0, -1):
+        following = np.zeros(side + 1)
+        for parent, p in enumerate(law):
+            ends = np.clip((np.arange(side + 2) - 0.5) / max(parent, 1), 0, 1) ** 2
+            following += p * (np.diff(beta_law(left * alpha, alpha).cdf(ends)) if parent else np.eye(side + 1)[0])
+        law = following
+        area.append(law @ np.arange(side + 1) ** 2 / side**2)
+    return -np.diff([*area, 0.0])
+
+
+def test_the_theory_of_rounded_sides():
+    """By hand at K = 2, α = 1: a side t of s has probability ((t + 1/2)² - (t - 1/2)²) / s², one of s the rest."""
+    for side, own in ((2, Fraction(7, 16)), (4, Fraction(31, 64))):
+        box = sum(Fraction(2 * t, side**2) * Fraction(t, side) ** 2 for t in range(1, side))
+        box += 1 - Fraction(2 * side - 1, 2 * side) ** 2
+        assert 1 - box == own and _nested_shares(2, 1.0, side) == pytest.approx([float(own), 1 - float(own)])
+    assert _nested_shares(5, 0.2, 4)[[0, -1]] == pytest.approx([0.180, 0.226], abs=5e-4)
+    for k, alpha in ((2, 1.0), (5, 0.2)):
+        assert abs(_nested_shares(k, alpha, 32) - 1 / k).max() < 0.002
+
+
+@pytest.mark.parametrize("side", [2, 4, 8])
+@pytest.mark.parametrize("k, alpha", [(2, 1.0), (3, 1 / 3), (5, 0.2)])
+def test_rounding_favours_the_inner_images_of_small_maps(k, alpha, side):
+    n, expected = 40_000, _nested_shares(k, alpha, side)
+    shares = _draw(DCutMix(k, alpha), n, (side, side)).shares
+    for slot in range(k):
+        assert_mean(shares[:, slot], expected[slot])
+    if side <= 4:  # the bias is no matter of chance: the first mean is far from 1/K
+        assert abs(float(shares[:, 0].mean()) - 1 / k) > 4.5 * float(shares[:, 0].std()) / n**0.5
+    if k == 2:
+        assert_mean(_draw(UnclippedCutMix(alpha), n, (side, side)).shares[:, 0], expected[0])
+
+
 @pytest.mark.parametrize("k, alpha", [(2, 1.0), (3, 1 / 3), (5, 0.2), (5, 1.0), (9, 1 / 9)])
 @pytest.mark.parametrize("size", [(32, 32), (33, 20)], ids=str)
 def test_dcutmix_gives_every_slot_its_dirichlet_mean(k, alpha, size):
@@ -276,6 +316,24 @@ def test_gridmask_periods_and_offsets_are_uniform():
         assert_probabilities([int(rows[:, row].sum())], [p], n)
 
 
+@pytest.mark.parametrize("size", [(12, 40), (40, 12)], ids=str)
+def test_gridmask_draws_every_period_of_the_shorter_side_equally_often(size):
+    """A quarter to a half of 12 pixels: 3 to 6. The longer side shows two starts of a square, whatever the offset."""
+    n = 6000
+    hidden = _draw(GridMask(0.5, (0.25, 0.5)), n, size).owners.bool().any(1 if size[0] < size[1] else 2)
+    starts = hidden[:, 1:] & ~hidden[:, :-1]
+    periods = [int(row.nonzero()[:2].diff(dim=0)) for row in starts]
+    assert_probabilities([periods.count(period) for period in (3, 4, 5, 6)], [1 / 4] * 4, n)
+
+
+def test_gridmask_offsets_of_the_two_axes_are_independent():
+    n = 6000
+    hidden = _draw(GridMask(0.5, (0.5, 0.5)), n, (12, 12)).owners.bool()
+    # Period 6, of which 3 are hidden: a pixel is where its row is and, for itself, its column.
+    for i, j in ((0, 0), (3, 3), (0, 3), (7, 7)):
+        assert_probabilities([int(hidden[:, i, j].sum())], [1 / 4], n)
+
+
 def _neighbours_by_hand(points, labels, k):
     """The k nearest rows of the same class, by sorting all distances; ties go to the lower row."""
     nearest = []
@@ -334,7 +392,7 @@ def test_sometimes_mixes_whole_batches_at_its_rate():
         assert p in (0.0, 1.0) or 0 < sum(mixed) < n
 
 
-def test_per_sample_mixes_rows_at_its_rate_and_leaves_the_others_byte_for_byte():
+def test_per_sample_mixes_rows_at_its_rate_and_leaves_the_others_their_finite_values():
     images, n, p = torch.randn(2000, 1, 8, 8, generator=seeded()), 2000, 0.3
     for mixer in (Mixup(), DMixup(3), DCutMix(3), GridMask(0.5)):
         mix = PerSample(mixer, p).draw(images, generator=seeded(10))

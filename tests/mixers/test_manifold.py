@@ -4,6 +4,7 @@ import pytest
 import torch
 from oracle import assert_probabilities, probe, seeded, share_of_rows, unchanged_global_rng
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from mixlab.mixers import SMOTE, CutMix, DCutMix, DMixup, Identity, ManifoldMixup, Mixup
 
@@ -188,6 +189,32 @@ def test_a_layer_that_runs_twice_or_never_is_an_error():
     with pytest.raises(RuntimeError, match="ran 0 times in a forward pass"):
         ManifoldMixup(Mixup(), ("unused",))(model, probe(2, (8, 8)), generator=seeded())
     assert _hooks(model) == 0
+
+
+class Checkpointed(nn.Module):
+    """A network whose first part is computed again in the backward pass."""
+
+    def __init__(self, reentrant):
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3)
+        self.reentrant = reentrant
+
+    def forward(self, images):
+        return self.head(checkpoint(lambda x: self.second(self.first(x)), images, use_reentrant=self.reentrant))
+
+
+@pytest.mark.parametrize("layer", ["first", "second"])
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_layer_that_is_recomputed_unmixed_is_an_error(layer, reentrant):
+    """The hook is gone by then: the gradient would be that of another network."""
+    model, images = Checkpointed(reentrant), torch.randn(5, 4, generator=seeded(), requires_grad=True)
+    manifold = ManifoldMixup(Mixup(), (layer,))
+    with pytest.raises(RuntimeError, match="ran without gradients" if reentrant else "(?i)different number of tensors"):
+        manifold(model, images, generator=seeded())[0].sum().backward()
+    assert _hooks(model) == 0
+    with torch.no_grad():
+        assert manifold(model, images, generator=seeded())[1].k == 2
+    assert ManifoldMixup(Mixup(), ("head",))(model, images, generator=seeded())[0].requires_grad
 
 
 def test_a_layer_must_give_one_tensor():

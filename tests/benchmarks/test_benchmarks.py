@@ -1,0 +1,52 @@
+"""The benchmarks run, at sizes that measure nothing, and report what they say."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+def _load(name):
+    """A benchmark as a module; the folder is no package."""
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_bandwidth_counts_one_reading_and_one_writing():
+    benchmark, shape = _load("bandwidth"), (4, 3, 16, 12)
+    rows = benchmark.measure(shape, "cpu", calls=3)
+    assert set(rows) == {"copy", *benchmark.MIXERS} and rows["copy"][2] == 1
+    for milliseconds, bandwidth, share in rows.values():
+        assert milliseconds > 0 and bandwidth * milliseconds / 1e3 == pytest.approx(2 * 4 * 3 * 16 * 12 * 4 / 1e9)
+        assert share == pytest.approx(bandwidth / rows["copy"][1])
+
+
+def test_bandwidth_prints_a_line_for_every_row(monkeypatch, capsys):
+    benchmark = _load("bandwidth")
+    command = ["bandwidth.py", "--size", "4", "3", "16", "12", "--device", "cpu", "--calls", "2"]
+    monkeypatch.setattr(sys, "argv", command)
+    benchmark.main()
+    title, head, *lines = capsys.readouterr().out.splitlines()
+    assert title.startswith("4x3x16x12 float32, ") and head.split()[:3] == ["call", "ms", "GB/s"]
+    assert [line[:20].strip() for line in lines] == ["copy", *benchmark.MIXERS]
+
+
+@pytest.mark.gpu
+def test_bandwidth_on_a_gpu():
+    rows = _load("bandwidth").measure((8, 3, 32, 32), "cuda", calls=3)
+    assert all(milliseconds > 0 for milliseconds, *_ in rows.values())
+
+
+def test_mixers_are_divided_by_their_peers():
+    import torch
+
+    benchmark, threads = _load("mixers"), torch.get_num_threads()
+    rows = benchmark.measure((4, 3, 16, 12), threads, turns=1)
+    assert rows["torchvision MixUp"][1:] == rows["torchvision CutMix"][1:] == (1.0, 1.0)
+    assert {"mixlab Mixup", "mixlab DCutMix K=9", "kornia RandomCutMixV2"} < set(rows)
+    assert all(number > 0 for row in rows.values() for number in row)
