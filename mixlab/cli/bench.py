@@ -10,7 +10,7 @@ app = typer.Typer()
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(context: typer.Context, name: str = typer.Argument("mixers", help="A file of benchmarks/.")) -> None:
-    """Run benchmarks/NAME.py of the checkout: mixlab beside its peers, as ratios within one run.
+    """Run benchmarks/NAME.py of the checkout: `mixers` beside its peers, `bandwidth` beside a copy of the batch.
 
     Further options go to it: `mixlab bench mixers --processes 1`.
     """

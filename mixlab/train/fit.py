@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-import pickle
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from copy import deepcopy
@@ -33,6 +33,8 @@ from mixlab.train.state import State
 # Metrics are summed and mixes drawn in float64, which Apple's accelerator does not have.
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("32-true", "bf16-mixed")
+# What a started process says of an error is raised here as one of these; as text, since no pickle is to be opened.
+KINDS = (ValueError, FloatingPointError, FileNotFoundError, PermissionError, OSError, torch.OutOfMemoryError)
 # The part of an accelerator's memory that images may take: of the rest live the network and its activations.
 RESIDENT = 0.25
 
@@ -155,9 +157,10 @@ def _spawn(fabric, job: tuple) -> dict:
             fabric.launch(partial(_spawned, job, folder))
         except ProcessRaisedException as raised:
             errors = sorted(folder.glob("error-*"), key=lambda path: path.stat().st_mtime_ns)
-            if not errors:  # none that can be read back
+            if not errors:  # none of a kind that is promised: its traceback is needed
                 raise
-            raise pickle.loads(errors[0].read_bytes()) from raised  # the first: others may only follow from it
+            kind, message = json.loads(errors[0].read_text())  # the first: others may only follow from it
+            raise KINDS[kind](message) from raised
         return torch.load(folder / "outcome", map_location="cpu", weights_only=True)
 
 
@@ -167,9 +170,9 @@ def _spawned(job: tuple, folder: Path, fabric) -> None:
     model, risk = deepcopy(model), deepcopy(risk)  # what came with the job is shared with the other processes
     try:
         result = _train(fabric, model, risk, *rest)
-    except Exception as error:
-        content = pickle.dumps(error)
-        pickle.loads(content)  # not every error can be read back
+    except KINDS as error:
+        kind = next(KINDS.index(each) for each in type(error).__mro__ if each in KINDS)
+        content = json.dumps([kind, str(error)]).encode()
         write_atomically(folder / f"error-{fabric.global_rank}", lambda file: file.write(content))
         raise
     if fabric.global_rank == 0:

@@ -1,6 +1,7 @@
 """Importing the library is cheap: what only training, figures, tables or the command need is loaded by them."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,3 +47,10 @@ def test_importing_loads_nothing_heavy(modules):
 def test_the_probe_sees_what_is_loaded():
     """Without this control, a probe that looks at nothing would find every import light."""
     assert "lightning" in _loaded("mixlab lightning.fabric")
+
+
+def test_one_place_opens_pickles():
+    """That of CIFAR's own files, after their checksum matched."""
+    opened = re.compile(r"pickle\.loads?\(|Unpickler\(|weights_only=False|allow_pickle=True")
+    found = [path.name for path in (ROOT / "mixlab").rglob("*.py") if opened.search(path.read_text())]
+    assert found == ["cifar.py"]
