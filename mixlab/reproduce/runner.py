@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from mixlab.reproduce.plan import Experiment, Run, get
 from mixlab.train import read_record
+from mixlab.train.lock import LOCK, alone
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -77,10 +78,9 @@ def run(
     if not missing(experiment, root):
         return failures
     records, scratch = root / experiment.folder, work / experiment.folder
-    for folder in (records, scratch):
-        folder.mkdir(parents=True, exist_ok=True)
+    records.mkdir(parents=True, exist_ok=True)
     # The folder of records is held itself, by no file in it: nothing but records lies among the records.
-    with _alone(records), _alone(scratch / "lock"):
+    with alone(records), alone(scratch / LOCK):
         todo = missing(experiment, root)
         with tqdm(total=len(experiment.runs), initial=len(experiment.runs) - len(todo), unit="run",
                   disable=None if progress else True) as bar:
@@ -90,22 +90,6 @@ def run(
                 if error:
                     failures[name] = error
     return failures
-
-
-@contextmanager
-def _alone(path: Path):
-    """Hold a folder or a file against a second command; the lock ends with this process, however it ends."""
-    import fcntl
-
-    lock = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"another command is doing these runs and holds {path}: wait for it, or stop it") from None
-        yield
-    finally:
-        os.close(lock)
 
 
 def _job(experiment: Experiment, each: Run, root: Path, work: Path) -> dict:

@@ -23,7 +23,7 @@ from mixlab.risk import ManifoldRisk
 from mixlab.rng import generator
 from mixlab.train.checkpoint import Checkpoints, write_atomically
 from mixlab.train.fingerprint import fingerprint
-from mixlab.train.lock import alone
+from mixlab.train.lock import LOCK, alone
 from mixlab.train.logs import LOGS
 from mixlab.train.measure import Measures
 from mixlab.train.recipe import Recipe
@@ -184,7 +184,7 @@ def _train(fabric, model, risk, dataset, recipe, options) -> Result:
     """The run in each process; the one that writes holds the folder."""
     store = None if options.folder is None else Checkpoints(options.folder, options.config)
     writes = store is not None and fabric.global_rank == 0
-    held = alone(options.folder) if writes else nullcontext()
+    held = alone(options.folder / LOCK) if writes else nullcontext()
     with held, _compiling() if options.compile else nullcontext():
         if writes:
             store.sweep()

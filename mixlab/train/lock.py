@@ -1,37 +1,40 @@
-"""A folder for one at a time."""
+"""A folder or a file for one command at a time."""
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-LOCK = "lock"
+LOCK = "lock"  # the file that a run holds beside its checkpoints
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold a folder against every other command; the lock ends with this process, however it ends.
+def alone(path: Path) -> Iterator[None]:
+    """Hold a folder or a file against every other command; the lock ends with this process, however it ends.
 
-    The file `lock` stays in the folder and says nothing by being there. Where the file system has no locks, a warning
-    says so and nothing is held.
+    Where it cannot be locked, because the file system has no locks, say, a warning says so and nothing is held.
 
     Args:
-        folder: made if it is not there.
+        path: a folder, which is held without any file in it, or a file, which is made if it is not there, with the
+            folders above it. Such a file stays and says nothing by being there. Over NFS only a file can be held.
 
     Raises:
-        ValueError: if another command, or this one, holds the folder already.
-        OSError: if the folder cannot be made or written.
+        ValueError: if another command, or this one, holds it already.
+        OSError: if the folder of a file cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a") as file:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
         try:
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+            held.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(f"another command is at work in {folder}: wait for it, or stop it") from None
+            raise ValueError(f"another command is at work and holds {path}: wait for it, or stop it") from None
         except (ImportError, OSError) as error:  # Windows, and some file systems of clusters
-            warnings.warn(f"{folder} cannot be locked ({error}): run no second command there", stacklevel=3)
+            warnings.warn(f"{path} cannot be locked ({error}): run no second command there", stacklevel=3)
         yield

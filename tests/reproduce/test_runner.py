@@ -189,7 +189,7 @@ def test_a_second_command_that_writes_into_a_folder_of_the_first_is_refused(tmp_
     if (root, work) == ("other records", "other work"):
         assert run(experiment, tmp_path / "records", work=tmp_path / "work") == {} and len(begun) == 2
     else:
-        with pytest.raises(ValueError, match="another command is doing these runs"):
+        with pytest.raises(ValueError, match="another command is at work and holds"):
             run(experiment, tmp_path / "records", work=tmp_path / "work")
         assert len(begun) == 1
     assert run(experiment, tmp_path / root, work=tmp_path / work) == {}  # both have ended

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixlab.train.lock import alone
+from mixlab.train.lock import LOCK, alone
 
 
 def hold(folder, held):
     """Hold the folder until killed."""
-    with alone(folder):
+    with alone(folder / LOCK):
         held.set()
         signal.pause()
 
@@ -40,7 +40,7 @@ def test_a_second_run_in_a_folder_is_refused_and_changes_nothing(holder, tmp_pat
     import small_run
 
     before = contents(tmp_path / "run")
-    with pytest.raises(ValueError, match="another command is at work in .*run: wait for it, or stop it"):
+    with pytest.raises(ValueError, match="another command is at work and holds .*run/lock: wait for it, or stop it"):
         small_run.train(tmp_path / "run")
     assert contents(tmp_path / "run") == before
     os.kill(holder.pid, signal.SIGKILL)
@@ -64,9 +64,9 @@ def test_who_holds_a_folder_is_asked_before_what_lies_there(holder, tmp_path, mo
 
 def test_a_folder_is_free_again_after_an_error(tmp_path):
     for _ in range(2):
-        with pytest.raises(KeyError), alone(tmp_path / "run"):
+        with pytest.raises(KeyError), alone(tmp_path / LOCK):
             raise KeyError
-    with alone(tmp_path / "run"), pytest.raises(ValueError, match="another command"), alone(tmp_path / "run"):
+    with alone(tmp_path / LOCK), pytest.raises(ValueError, match="another command"), alone(tmp_path / LOCK):
         pass
 
 

@@ -13,7 +13,7 @@ from mixlab.mixers import DCutMix
 from mixlab.risk import EmpiricalRisk, VicinalRisk
 from mixlab.rng import generator
 from mixlab.train import Cosine, Recipe, fit
-from mixlab.train.lock import alone
+from mixlab.train.lock import LOCK, alone
 
 RECIPE = Recipe("test", epochs=5, batch_size=64, lr=0.1, schedule=Cosine(), momentum=0.9, nesterov=True,
                 weight_decay=1e-4, augment="crop", report="last", source="these tests")
@@ -100,7 +100,7 @@ def test_a_loss_that_is_not_finite_is_told_by_several_processes_as_by_one(digits
 
 
 def test_a_folder_that_is_held_is_refused_by_processes_too(digits, tmp_path):
-    with alone(tmp_path), pytest.raises(ValueError, match="another command is at work in"):
+    with alone(tmp_path / LOCK), pytest.raises(ValueError, match="another command is at work and holds"):
         fit(network(), EmpiricalRisk(), digits, RECIPE, device="cpu", processes=2, checkpoint=tmp_path)
 
 
