@@ -23,7 +23,7 @@ COLUMNS = {
 }
 
 
-def summary(records: pandas.DataFrame, chance: float = 90.0) -> pandas.DataFrame:
+def summary(records: pandas.DataFrame, chance: float) -> pandas.DataFrame:
     """Mean ± standard deviation over the seeds, laid out as table 2 of the mixup paper, in percent.
 
     The last column is the part of the labels drawn anew that was learned by heart, 1 - error / chance: a prediction

@@ -42,7 +42,10 @@ def points(found: Areas) -> dict[str, dict[str, list[float]]]:
 def verdict(found: Areas) -> str:
     """What both readings are worth beside each of the other scores and beside each other, one line per comparison.
 
-    An ordering is printed where :attr:`~mixlab.analysis.paired.Difference.ordered` allows it; otherwise the interval
+    Args:
+        found: numbers of three decimals, such as areas.
+
+    An ordering, higher or lower, is printed where :attr:`~mixlab.analysis.paired.Difference.ordered` allows it; otherwise the interval
     speaks.
     """
     if not found:
@@ -81,7 +84,7 @@ def detection_table(frame):
 
 
 def _sentence(method: str, reference: str, difference: Difference) -> str:
-    ordering = ("better" if difference.mean > 0 else "worse") if difference.ordered else "no ordering"
+    ordering = ("higher" if difference.mean > 0 else "lower") if difference.ordered else "no ordering"
     first, second = (name.removeprefix("composites, ") for name in (method, reference))
     return f"  {first} minus {second}: {_interval(difference, 3)}: {ordering}"
 

@@ -99,6 +99,11 @@ def folded(alpha: float) -> Folded:
 def folded_nodes(alpha: float, count: int = 16) -> tuple[Tensor, Tensor]:
     """Gauss-Jacobi nodes in (1/2, 1) and weights summing to 1 for the folded law, each ``(count,)`` float64.
 
+    Args:
+        alpha: concentration of λ, positive. The law is narrow where it is large: with 16 nodes the variance is right to
+            1e-9 up to 100, and wrong by an eighth at 1000.
+        count: number of nodes.
+
     Example:
         >>> nodes, weights = folded_nodes(1.0)
         >>> round(float((weights * nodes).sum()), 12)
@@ -313,7 +318,7 @@ def isolate(
 
 
 def path_risk(network: Network, inputs: Tensor, targets: Tensor, alpha: float, scale: float) -> float:
-    r"""The risk at ``scale`` times the perturbations, exactly: over all pairs, and over λ by quadrature.
+    r"""The risk at ``scale`` times the perturbations: exact over all pairs, and over λ by quadrature.
 
     At scale 0 this is the loss of the shrunken problem, at scale 1 the risk of mixup. Its difference to ``shrunk +
     scale² · second_order`` is of third order.
@@ -322,7 +327,7 @@ def path_risk(network: Network, inputs: Tensor, targets: Tensor, alpha: float, s
         network: as in :func:`expand`.
         inputs: ``(n, D)`` float64.
         targets: ``(n, C)`` float64.
-        alpha: concentration of λ, positive.
+        alpha: concentration of λ, positive, at most about 100 (see :func:`folded_nodes`).
         scale: how far to go.
 
     Example:

@@ -63,7 +63,7 @@ def smote(inputs: Tensor, rare: int, generator: torch.Generator) -> Tensor:
     few, missing = inputs[:rare], len(inputs) - 2 * rare
     labels = torch.zeros(rare, dtype=torch.int64)
     rounds = [SMOTE().draw(few, labels, generator=generator).apply(few) for _ in range(-(-missing // rare))]
-    return torch.cat(rounds)[:missing]
+    return torch.cat([few[:0], *rounds])[:missing]
 
 
 OVERSAMPLERS: dict[str, Callable[[Tensor, int, torch.Generator], Tensor]] = {
@@ -125,6 +125,8 @@ def _task(train: Split, positive: int, few: int, many: int, seed: int) -> Tensor
 
     def some(rows: Tensor, count: int) -> Tensor:
         rows = rows.nonzero()[:, 0]
+        if len(rows) < count:
+            raise ValueError(f"expected {count} examples to draw for class {positive}, received {len(rows)}")
         return flat[rows[torch.randperm(len(rows), generator=draws)[:count]]]
 
     own = train.labels == positive
@@ -217,8 +219,12 @@ def detect(
         test: rows to count on.
         classes: how many classes are made rare, one after the other.
         seeds: repetitions with other rows and another initialisation.
-        few: examples of the rare class.
-        ratio: examples of the others for each of them.
+        few: examples of the rare class, at least 1.
+        ratio: examples of the others for each of them, at least 1.
+
+    Raises:
+        ValueError: if a class, or what is left beside it, has fewer examples than are asked for, or for a number
+            below 1.
 
     Example:
         >>> from mixlab.data import load
@@ -227,6 +233,9 @@ def detect(
         >>> found.recall.shape
         torch.Size([2, 1])
     """
+    if min(classes, seeds, few, ratio) < 1:
+        raise ValueError(f"expected classes, seeds, few and ratio of at least 1, received {classes}, {seeds}, {few} "
+                         f"and {ratio}")
     pictures = test.images.flatten(1).float() / 255
     truth = test.labels == torch.arange(classes)[:, None]
     recall, alarms = torch.empty(classes, seeds), torch.empty(classes, seeds)

@@ -9,8 +9,9 @@ damage can be computed without training anything.
 """
 
 import torch
-from scipy.special import roots_jacobi
 from torch import Tensor
+
+from mixlab.analysis.label_laws import beta_nodes
 
 __all__ = ["point_posterior", "posterior", "posterior_error"]
 
@@ -57,8 +58,8 @@ def posterior(
     """
     if not alpha > 0:
         raise ValueError(f"expected alpha > 0, received {alpha}")
-    root, weight = (torch.from_numpy(each) for each in roots_jacobi(nodes, alpha - 1, alpha - 1))
-    share, weight = ((1 + root) / 2).clamp(1e-9, 1 - 1e-9), weight / weight.sum()
+    share, weight = beta_nodes(alpha, alpha, nodes)
+    share = share.clamp(1e-9, 1 - 1e-9)
     places = x.double()[:, None]
     below, above = torch.zeros_like(places[:, 0]), torch.zeros_like(places[:, 0])
     for centre_a, class_a, mass_a in zip(CENTRES, classes, masses, strict=True):

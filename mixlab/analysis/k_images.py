@@ -30,6 +30,9 @@ Errors = Mapping[str, Mapping[int, Mapping[int, float]]]
 def family(risk: Mapping) -> tuple[str, int] | None:
     """What a setting mixes apart from K, and its K; None for a setting without mixing.
 
+    Args:
+        risk: a specification with a mixer of `k` and `alpha`, see `mixlab.risk.build_risk`.
+
     Example:
         >>> family({"name": "vicinal", "mixer": {"name": "dcutmix", "k": 5, "alpha": 0.2}})
         ('nested, α = 1/K', 5)
@@ -102,10 +105,11 @@ def nested_against_pasted(errors: Errors) -> dict[tuple[str, int], Difference]:
 
 
 def verdict(differences: Mapping[object, Difference]) -> str:
-    """What some differences allow to be said together, in one sentence: how many intervals lie on which side of zero.
+    """What some differences allow to be said together: how many intervals lie on which side of zero.
 
     Beside them stands how many would leave zero out by chance, if nothing differed; nothing is corrected for their
-    number. Orderings are counted only with five seeds (see :attr:`~mixlab.analysis.paired.Difference.ordered`).
+    number. Differences of one seed have no interval and are counted apart. Orderings are counted only with five seeds
+    (see :attr:`~mixlab.analysis.paired.Difference.ordered`).
 
     Example:
         >>> from mixlab.analysis.paired import paired_difference
@@ -115,18 +119,29 @@ def verdict(differences: Mapping[object, Difference]) -> str:
     """
     if not differences:
         return "No comparison is on record: nothing can be said."
-    count, seeds = len(differences), min(each.seeds for each in differences.values())
-    below = sum(each.high < 0 for each in differences.values())
-    above = sum(each.low > 0 for each in differences.values())
-    counted = (
-        f"{count} comparison{'s' * (count > 1)}: {below} intervals below zero, {above} above, {count - below - above} "
-        f"around it ({0.05 * count:.1f} expected to leave it out by chance)."
-    )
-    if seeds < MINIMUM_SEEDS:
-        return f"{counted}\n{seeds} seed{'s are' if seeds > 1 else ' is'} too few to order anything."
-    lower = sum(each.ordered and each.mean < 0 for each in differences.values())
-    higher = sum(each.ordered and each.mean > 0 for each in differences.values())
-    return f"{counted}\nWith {seeds} seeds {lower} are lower, {higher} higher, {count - lower - higher} undecided."
+    tested = [each for each in differences.values() if each.seeds > 1]
+    lines = [_sides(tested)] if tested else []
+    if single := len(differences) - len(tested):
+        lines.append(f"{_number(single, 'comparison')} of one seed: no interval, nothing can be told.")
+    enough = [each for each in tested if each.seeds >= MINIMUM_SEEDS]
+    if enough:
+        lower = sum(each.ordered and each.mean < 0 for each in enough)
+        higher = sum(each.ordered and each.mean > 0 for each in enough)
+        lines.append(f"With {MINIMUM_SEEDS} seeds or more: {lower} lower, {higher} higher, "
+                     f"{len(enough) - lower - higher} undecided.")
+    elif tested:
+        lines.append(f"{max(each.seeds for each in tested)} seeds are too few to order anything.")
+    return "\n".join(lines)
+
+
+def _sides(tested: Sequence[Difference]) -> str:
+    below, above = sum(each.high < 0 for each in tested), sum(each.low > 0 for each in tested)
+    return (f"{_number(len(tested), 'comparison')}: {_number(below, 'interval')} below zero, {above} above, "
+            f"{len(tested) - below - above} around it ({0.05 * len(tested):.1f} expected to leave it out by chance).")
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def table_by_k(errors: Errors):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mixlab.mixers import Mixer
 
-__all__ = ["beta_nodes", "hard_label_risk", "mixed_label_risk", "simulated_losses", "untilted_label_risk"]
+__all__ = ["beta_nodes", "hard_label_risk", "mixed_label_risk", "risk_at", "simulated_losses", "untilted_label_risk"]
 
 #: (B, C) logits and (B, C) targets to (B,) losses.
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -45,6 +45,26 @@ def _pairs(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Ten
     return inputs[first], targets[first], inputs[second], targets[second]
 
 
+def risk_at(network: Callable[[Tensor], Tensor], loss: Loss, inputs: Tensor, targets: Tensor, share: float) -> Tensor:
+    """Mean loss over all ordered pairs of examples, a pair with itself included, mixed with one fixed share.
+
+    Args:
+        network: ``(B, D)`` inputs to ``(B, C)`` outputs.
+        loss: outputs and targets to ``(B,)`` losses.
+        inputs: ``(n, D)``.
+        targets: ``(n, C)``.
+        share: λ, of the first of a pair; 0 and 1 give empirical risk.
+
+    Example:
+        >>> square = lambda outputs, wanted: ((outputs - wanted) ** 2).sum(1)
+        >>> x = torch.tensor([[0.0], [2.0]])
+        >>> risk_at(lambda x: x, square, x, x**2, 1.0), risk_at(lambda x: x, square, x, x**2, 0.5)
+        (tensor(2.), tensor(1.5000))
+    """
+    first, own, second, other = _pairs(inputs, targets)
+    return loss(network(share * first + (1 - share) * second), share * own + (1 - share) * other).mean()
+
+
 def mixed_label_risk(
     network: Callable[[Tensor], Tensor], loss: Loss, inputs: Tensor, targets: Tensor, alpha: float, count: int = 24
 ) -> Tensor:
@@ -69,10 +89,8 @@ def mixed_label_risk(
         >>> float(mixed_label_risk(lambda x: x, square, inputs, targets, 1.0))
         0.0
     """
-    first, own, second, other = _pairs(inputs, targets)
     nodes, weights = beta_nodes(alpha, alpha, count)
-    risks = [loss(network(lam * first + (1 - lam) * second), lam * own + (1 - lam) * other).mean() for lam in nodes]
-    return (weights * torch.stack(risks)).sum()
+    return (weights * torch.stack([risk_at(network, loss, inputs, targets, lam) for lam in nodes])).sum()
 
 
 def hard_label_risk(

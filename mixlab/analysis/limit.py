@@ -17,37 +17,15 @@ import torch
 from scipy.special import betainc, roots_legendre
 from torch import Tensor
 
-from mixlab.analysis.label_laws import Loss
+from mixlab.analysis.label_laws import Loss, risk_at
 
-__all__ = ["first_order", "probability_mixed", "risk_at"]
-
-
-def risk_at(network: Callable[[Tensor], Tensor], loss: Loss, inputs: Tensor, targets: Tensor, share: float) -> Tensor:
-    """Mean loss over all ordered pairs of examples, a pair with itself included, mixed with one fixed share.
-
-    Args:
-        network: ``(B, D)`` inputs to ``(B, C)`` outputs.
-        loss: outputs and targets to ``(B,)`` losses.
-        inputs: ``(n, D)``.
-        targets: ``(n, C)``.
-        share: λ, of the first of a pair; 0 and 1 give empirical risk.
-
-    Example:
-        >>> square = lambda outputs, wanted: ((outputs - wanted) ** 2).sum(1)
-        >>> x = torch.tensor([[0.0], [2.0]])
-        >>> risk_at(lambda x: x, square, x, x**2, 1.0), risk_at(lambda x: x, square, x, x**2, 0.5)
-        (tensor(2.), tensor(1.5000))
-    """
-    n = len(inputs)
-    first, second = torch.arange(n).repeat_interleave(n), torch.arange(n).repeat(n)
-    mixed = share * inputs[first] + (1 - share) * inputs[second]
-    return loss(network(mixed), share * targets[first] + (1 - share) * targets[second]).mean()
+__all__ = ["first_order", "probability_mixed"]
 
 
 def first_order(
     network: Callable[[Tensor], Tensor], loss: Loss, inputs: Tensor, targets: Tensor, count: int = 24
 ) -> float:
-    r"""Derivative of the mixup risk with respect to α at α = 0; see :func:`risk_at` for the arguments.
+    r"""Derivative of the mixup risk with respect to α at α = 0; see :func:`~mixlab.analysis.label_laws.risk_at` for the arguments.
 
     Args:
         count: nodes of the Gauss-Legendre rule on [0, 1].

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import mean
 
 from mixlab.analysis.paired import Difference, paired_difference
 
@@ -96,7 +97,8 @@ def against(values: Mapping[str, Mapping[int, float]], reference: str) -> dict[s
 def sentences(differences: Mapping[str, Difference], reference: str) -> list[str]:
     """What may be said of each setting, in one line: the difference with its 95 % interval, in points.
 
-    An ordering in words needs five seeds and two standard errors; with fewer, the interval stands alone.
+    An ordering in words needs five seeds, two standard errors and an interval without zero
+    (:attr:`~mixlab.analysis.paired.Difference.ordered`); otherwise the interval stands alone.
 
     Example:
         >>> from mixlab.analysis.paired import paired_difference
@@ -120,11 +122,8 @@ def by_width(frame, column: str) -> dict[int, dict[float, list[float]]]:
         frame: records of `width-strength`.
         column: which number.
     """
-    found: dict[int, dict[float, list[float]]] = {}
-    for _, record in frame.iterrows():
-        alphas = found.setdefault(record["width"], {})
-        alphas.setdefault(record["risk"]["mixer"]["alpha"], []).append(record[column])
-    return dict(sorted(found.items()))
+    return {width: {alpha: list(seeds.values()) for alpha, seeds in row.items()}
+            for width, row in _grid(frame, column).items()}
 
 
 def against_none(frame, column: str = "test_error") -> dict[str, Difference]:
@@ -134,15 +133,20 @@ def against_none(frame, column: str = "test_error") -> dict[str, Difference]:
         frame: records of `width-strength`.
         column: which number.
     """
-    numbers: dict[int, dict[float, dict[int, float]]] = {}
-    for _, record in frame.iterrows():
-        alphas = numbers.setdefault(record["width"], {})
-        alphas.setdefault(record["risk"]["mixer"]["alpha"], {})[record["seed"]] = record[column]
     return {
         f"width {width}, α = {alpha:g}": difference
-        for width, alphas in sorted(numbers.items())
-        for alpha, difference in sorted(against(alphas, 0.0).items())
+        for width, row in _grid(frame, column).items()
+        for alpha, difference in sorted(against(row, 0.0).items())
     }
+
+
+def _grid(frame, column: str) -> dict[int, dict[float, dict[int, float]]]:
+    """width -> α -> seed -> number, widths in order."""
+    found: dict[int, dict[float, dict[int, float]]] = {}
+    for _, record in frame.iterrows():
+        row = found.setdefault(record["width"], {})
+        row.setdefault(record["risk"]["mixer"]["alpha"], {})[record["seed"]] = record[column]
+    return dict(sorted(found.items()))
 
 
 def chosen_strengths(validation: Mapping[int, Mapping[float, list[float]]]) -> dict[int, float]:
@@ -152,9 +156,6 @@ def chosen_strengths(validation: Mapping[int, Mapping[float, list[float]]]) -> d
         >>> chosen_strengths({4: {0.0: [9.0], 1.0: [8.0, 9.0]}})
         {4: 1.0}
     """
-    def mean(numbers: list[float]) -> float:
-        return sum(numbers) / len(numbers)
-
     return {width: min(sorted(row), key=lambda alpha: mean(row[alpha])) for width, row in sorted(validation.items())}
 
 
@@ -166,15 +167,16 @@ def strength_table(frame, chosen: Mapping[int, float]):
         chosen: for every width, the α that validation chose.
 
     Returns:
-        A pandas DataFrame with a row for each width and setting that is on record.
+        A pandas DataFrame with a row for each width and setting that is on record; the strongest is the strongest there.
     """
     import pandas
 
     test, train = by_width(frame, "test_error"), by_width(frame, "train_loss")
     rows = []
     for width, alpha in chosen.items():
-        for setting, strength in {0.0: "none", max(test[width]): "strongest", alpha: "chosen"}.items():
-            errors, losses = (pandas.Series(part[width].get(setting, []), dtype=float) for part in (test, train))
+        named = {0.0: "none", max(test[width]): "strongest", alpha: "chosen"}
+        for setting, strength in ((each, name) for each, name in named.items() if each in test[width]):
+            errors, losses = (pandas.Series(part[width][setting], dtype=float) for part in (test, train))
             rows.append({
                 "width": width, "α": setting, "strength": strength, "seeds": len(errors),
                 "test error, %": errors.mean(), "sd": errors.std(), "training loss, nats": losses.mean(),
@@ -182,27 +184,36 @@ def strength_table(frame, chosen: Mapping[int, float]):
     return pandas.DataFrame(rows)
 
 
-def changes(pairs: Mapping[str, tuple[Mapping[int, float], Mapping[int, float]]]):
+def changes(pairs: Mapping[str, tuple[Mapping[int, float] | float, Mapping[int, float] | float]]):
     """Two settings side by side: means over their common seeds, the relative change, and the paired difference.
 
     Args:
-        pairs: for every line of the table, the numbers by seed before and after.
+        pairs: for every line of the table, the numbers by seed before and after; or two printed numbers, of which
+            nobody knows how many seeds stand behind them.
 
     Returns:
-        A pandas DataFrame; lines without a common seed hold NaN and a dash. The last column is the difference in the
-        numbers' own unit, with its 95 % interval.
+        A pandas DataFrame. The last column is the difference in the numbers' own unit, with its 95 % interval where
+        there are seeds; lines without a common seed hold NaN and a dash.
 
     Example:
-        >>> changes({"paper": ({0: 25.6}, {0: 21.1})})["change, %"].round(1).tolist()
+        >>> changes({"paper": (25.6, 21.1)})["change, %"].round(1).tolist()
         [-17.6]
     """
     import pandas
 
-    rows = {}
-    for name, (before, after) in pairs.items():
-        common = sorted(set(before) & set(after))
-        first, second = (pandas.Series([part[seed] for seed in common], dtype=float).mean() for part in (before, after))
-        difference = against({"before": before, "after": after}, "before").get("after", "–")
-        rows[name] = {"seeds": len(common), "before": first, "after": second, "change, %": 100 * (second / first - 1),
-                      "difference": str(difference)}
-    return pandas.DataFrame.from_dict(rows, orient="index")
+    rows = {name: _printed(*pair) if isinstance(pair[0], float) else _paired(*pair) for name, pair in pairs.items()}
+    table = pandas.DataFrame.from_dict(rows, orient="index", columns=["seeds", "before", "after", "difference"])
+    table.insert(3, "change, %", 100 * (table["after"] / table["before"] - 1))
+    return table
+
+
+def _printed(before: float, after: float) -> tuple:
+    return "–", before, after, f"{after - before:+.2f}"
+
+
+def _paired(before: Mapping[int, float], after: Mapping[int, float]) -> tuple:
+    common = sorted(set(before) & set(after))
+    if not common:
+        return 0, float("nan"), float("nan"), "–"
+    first, second = (mean(part[seed] for seed in common) for part in (before, after))
+    return len(common), first, second, str(against({"before": before, "after": after}, "before")["after"])

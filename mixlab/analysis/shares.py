@@ -18,7 +18,7 @@ def effective_images(alpha: float, k: int) -> float:
     :math:`E\varphi_k^2 = (\alpha + 1) / (K (K \alpha + 1))`.
 
     Args:
-        alpha: concentration of every component, >= 0.
+        alpha: concentration of every component, >= 0 and finite.
         k: number of images, >= 1.
 
     Raises:
@@ -28,8 +28,8 @@ def effective_images(alpha: float, k: int) -> float:
         >>> effective_images(1.0, 3), round(effective_images(1 / 9, 9), 3)
         (2.0, 1.8)
     """
-    if not (alpha >= 0 and k >= 1):
-        raise ValueError(f"expected alpha >= 0 and k >= 1, received {alpha} and {k}")
+    if not (0 <= alpha < float("inf") and k >= 1):
+        raise ValueError(f"expected a finite alpha >= 0 and k >= 1, received {alpha} and {k}")
     return (k * alpha + 1) / (alpha + 1)
 
 
@@ -64,12 +64,17 @@ def probability_inside(alpha: float, k: int, low: float, high: float) -> float:
         k: number of components, >= 2.
         low, high: in [0, 1].
 
+    Raises:
+        ValueError: for values out of range.
+
     Example:
         >>> round(probability_inside(1.0, 2, 0.25, 0.75), 6)
         0.5
     """
     from scipy.special import betainc
 
+    if not (0 < alpha < float("inf") and k >= 2 and 0 <= low <= 1 and 0 <= high <= 1):
+        raise ValueError(f"expected a positive alpha, k >= 2 and bounds in [0, 1], received {alpha}, {k}, {low}, {high}")
     a, b = alpha, (k - 1) * alpha
     return float(betainc(a, b, high) - betainc(a, b, low))
 

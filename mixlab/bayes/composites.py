@@ -83,9 +83,9 @@ def nested_composites(
     different rows of the pool. Weights are the shares of whole pixels.
 
     Args:
-        images: ``(N, C, H, W)`` floating point, the pool of companions; training images, normalised as the network
-            wants them.
-        labels: ``(N,)`` their classes.
+        images: ``(N, C, H, W)`` floating point, on the CPU, the pool of companions; training images, normalised as the
+            network wants them.
+        labels: ``(N,)`` int64, their classes.
         num_classes: number of classes.
         k: number of images in a composite, the anchor among them; 1 is the image itself.
         alpha: concentration of every component, positive.
@@ -94,7 +94,8 @@ def nested_composites(
         generator: source of randomness, a CPU one.
 
     Raises:
-        ValueError: for a pool with fewer than K - 1 rows, a share out of range, or less than one draw.
+        ValueError: for a pool with fewer than K - 1 rows or not on the CPU, labels outside the classes, a k that is not
+            an integer, an alpha or a share out of range, or less than one draw.
 
     Source: K-image paper, eqs 4 to 7 and section 3.1 (an anchor with a fixed share).
     """
@@ -130,7 +131,7 @@ def blended_composites(
 
 def _surround(form, images, labels, num_classes, k, alpha, anchor_share, draws, generator) -> Composites:
     """Draw slots, shares, companions and masks, in this order, and sum up what is not the anchor."""
-    _check(images, labels, k, anchor_share, draws)
+    _check(images, labels, num_classes, k, alpha, anchor_share, draws)
     slot = torch.randint(k, (draws,), generator=generator)
     shares = _anchored_shares(slot, k, alpha, anchor_share, generator)
     rows = torch.stack([torch.randperm(len(images), generator=generator)[: k - 1] for _ in range(draws)])
@@ -161,15 +162,22 @@ def _anchored_shares(slot: Tensor, k: int, alpha: float, anchor_share: float, ge
     return shares
 
 
-def _check(images: Tensor, labels: Tensor, k: int, anchor_share: float, draws: int) -> None:
+def _check(images: Tensor, labels: Tensor, num_classes: int, k: int, alpha: float, anchor_share: float,
+           draws: int) -> None:
     if images.ndim != 4 or not images.is_floating_point():
         raise ValueError(f"expected floating-point images (N, C, H, W), received {tuple(images.shape)} {images.dtype}")
     if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
         raise ValueError(
             f"expected int64 labels of shape ({len(images)},), received {tuple(labels.shape)} {labels.dtype}"
         )
-    if not 1 <= k <= len(images) + 1:
-        raise ValueError(f"expected 1 <= k <= {len(images) + 1}, since the pool has {len(images)} rows, received {k}")
+    if images.device.type != "cpu" or labels.device.type != "cpu":
+        raise ValueError(f"expected a pool on the CPU, received {images.device} and {labels.device}: move what is drawn")
+    if len(labels) and not (0 <= labels.min() and labels.max() < num_classes):
+        raise ValueError(f"expected labels in [0, {num_classes}), received {int(labels.min())} to {int(labels.max())}")
+    if not alpha > 0:
+        raise ValueError(f"expected a positive alpha, received {alpha}")
+    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(images) + 1:
+        raise ValueError(f"expected an integer 1 <= k <= {len(images) + 1}, since the pool has {len(images)} rows, received {k}")
     if not 0 < anchor_share <= 1:
         raise ValueError(f"expected an anchor share in (0, 1], received {anchor_share}")
     if draws < 1:

@@ -60,7 +60,7 @@ def predictive(model: nn.Module, images: Tensor, composites: Composites, *, batc
         batch_size: images at a time.
 
     Raises:
-        ValueError: for images of another shape than the composites are for.
+        ValueError: for images of another shape, or a network of another number of classes, than the composites are for.
 
     Source: K-image paper, eqs 6 and 7.
 
@@ -88,6 +88,9 @@ def _sums(model: nn.Module, images: Tensor, composites: Composites) -> tuple[Ten
     probabilities, likelihoods = 0.0, None
     for draw in range(len(composites)):
         logits = model(composites.apply(draw, images))
+        if logits.shape[1:] != composites.targets.shape[1:]:
+            raise ValueError(f"expected logits (B, {composites.targets.shape[1]}), as many classes as the composites "
+                             f"have, received {tuple(logits.shape)}")
         logarithm = logits.double().log_softmax(1)
         probabilities = probabilities + logarithm.exp()
         companions = (logarithm * composites.targets[draw]).sum(1, keepdim=True)

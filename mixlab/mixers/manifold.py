@@ -62,7 +62,7 @@ class ManifoldMixup:
     layers: Sequence[str]
 
     def __post_init__(self):
-        if isinstance(self.layers, str) or not len(self.layers):
+        if isinstance(self.layers, str) or not len(self.layers) or not all(isinstance(n, str) for n in self.layers):
             raise ValueError(f"expected a sequence of layer names, received {self.layers!r}")
 
     def __call__(

@@ -1,6 +1,7 @@
 """Initial weights from an explicit generator."""
 
 import math
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ def initialise(model: nn.Module, generator: torch.Generator) -> nn.Module:
         The model.
 
     Raises:
-        ValueError: for a layer with parameters that no rule covers.
+        ValueError: for a layer with parameters or buffers that no rule covers.
 
     Example:
         >>> layer = initialise(nn.Conv2d(3, 50, 3), torch.Generator().manual_seed(0))
@@ -43,7 +44,7 @@ def initialise(model: nn.Module, generator: torch.Generator) -> nn.Module:
             _zero(module.bias)
         elif isinstance(module, _NORMS):
             module.reset_parameters()  # constants, and the running statistics; draws nothing
-        elif any(True for _ in module.parameters(recurse=False)):
+        elif any(True for _ in chain(module.parameters(recurse=False), module.buffers(recurse=False))):
             raise ValueError(f"expected convolutions, linear layers and normalisations, received {module}")
     return model
 

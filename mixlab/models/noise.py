@@ -22,7 +22,8 @@ def noise(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
     network holds, so that a stream shared with others advances alike for all networks.
 
     Args:
-        model: the network that runs in the context, wrapped or not; tells the devices.
+        model: the network that runs in the context, wrapped or not. Its parameters and buffers tell the devices; one
+            that has neither is taken to run on the CPU.
         generator: source of randomness. One on the CPU spares the wait for a number from an accelerator.
 
     Example:

@@ -32,17 +32,22 @@ def _residual(make: Callable[..., nn.Module], *structure: int) -> Builder:
 
 def _lenet(num_classes: int, in_channels: int, width: int | None, regularisers: Regularisers) -> nn.Module:
     _refuse("lenet", width=width, stochastic_depth=regularisers.stochastic_depth,
-            dropblock=regularisers.dropblock)
+            dropblock=regularisers.dropblock, block_size=_other_size(regularisers))
     return LeNet(num_classes, in_channels, regularisers.dropout)
 
 
 def _torchvision(name: str) -> Builder:
     def builder(num_classes: int, in_channels: int, width: int | None, regularisers: Regularisers):
         _refuse(name, width=width, dropout=regularisers.dropout, dropblock=regularisers.dropblock,
-                stochastic_depth=regularisers.stochastic_depth)
+                stochastic_depth=regularisers.stochastic_depth, block_size=_other_size(regularisers))
         return torchvision_resnet(name, num_classes, in_channels)
 
     return builder
+
+
+def _other_size(regularisers: Regularisers) -> int | None:
+    """The size of DropBlock's blocks, if it was asked for."""
+    return None if regularisers.block_size == Regularisers.block_size else regularisers.block_size
 
 
 def _refuse(name: str, **options: float | None) -> None:

@@ -73,8 +73,9 @@ class Regularisers:
             rate = getattr(self, name)
             if not 0 <= rate <= 1:
                 raise ValueError(f"expected {name} in [0, 1], received {rate}")
-        if self.block_size < 1 or self.block_size % 2 != 1:
-            raise ValueError(f"expected a positive odd block_size, received {self.block_size}")
+        size = self.block_size
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1 or size % 2 != 1:
+            raise ValueError(f"expected a positive odd block_size, received {size!r}")
 
     def inside(self) -> nn.Module:
         """Make the layer between two convolutions of a block."""

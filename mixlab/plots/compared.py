@@ -104,7 +104,8 @@ def detectors(found: Mapping[str, Mapping[str, object]]) -> Figure:
     """
     figure, axes = plt.subplots(1, len(found), figsize=(3.9 * len(found), 3.1), sharey=True, squeeze=False)
     for ax, (learner, ways) in zip(axes[0], found.items()):
-        for (way, each), colour, marker in zip(ways.items(), seaborn.color_palette("colorblind", 3), "os^"):
+        looks = zip(seaborn.color_palette("colorblind", len(ways)), cycle("os^D"))
+        for (way, each), (colour, marker) in zip(ways.items(), looks):
             alarms, recall = 100 * each.alarms.mean(0).numpy(), 100 * each.recall.mean(0).numpy()
             ax.plot(alarms, recall, marker, color=colour, markersize=6, markerfacecolor="none", label=way)
         ax.set(title=learner, xlabel="false alarms, %")

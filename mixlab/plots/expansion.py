@@ -1,6 +1,7 @@
 """Figures about the second-order expansion of the mixup loss."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -71,7 +72,7 @@ def expansion_check(
         errors: distance between the exact risk and the expansion there.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.3))
-    for number, (name, colour, marker) in enumerate(zip(measured, _colours(3), "os^")):
+    for number, (name, colour, marker) in enumerate(zip(measured, _colours(len(measured)), cycle("os^D"))):
         mean, error = np.array(measured[name]).T / terms[name]
         places = np.array(scales) * (1 + 0.03 * (number - 1))
         left.errorbar(places, mean, 2 * abs(error), fmt=marker, color=colour, label=name, capsize=2, markersize=5)
@@ -105,7 +106,7 @@ def term_sizes(alphas: Sequence[float], terms: Mapping[str, Sequence[float]], ex
     left.plot(alphas, exact, "o", color="black", markersize=4, label="exact mixup risk")
     left.set(xscale="log", xlabel="α", ylabel="risk, nats", ylim=(0, None))
     left.legend(fontsize=8)
-    for (name, values), colour, style in zip(added.items(), colours, ("-", "--", ":")):
+    for (name, values), colour, style in zip(added.items(), _colours(len(added)), cycle(("-", "--", ":", "-."))):
         right.plot(alphas, values, style, color=colour, label=name)
     right.axhline(0, color="black", linewidth=0.8)
     right.set(xscale="log", xlabel="α", ylabel="added to the risk, nats")

@@ -44,7 +44,7 @@ def mosaic(pictures, titles: Sequence[str], columns: int = 4, side: float = 2.3)
     return figure
 
 
-def label_text(label, classes: Sequence[str], smallest: float = 0.05) -> str:
+def label_text(label, classes: Sequence[str], smallest: float = 0.05, separator: str = ", ") -> str:
     """A soft label in words, the heaviest class first, without classes below ``smallest``.
 
     Example:
@@ -53,4 +53,4 @@ def label_text(label, classes: Sequence[str], smallest: float = 0.05) -> str:
     """
     label = np.asarray(label, dtype=float)
     order = np.argsort(-label, kind="stable")
-    return ", ".join(f"{classes[c]} {label[c]:.2f}" for c in order if label[c] >= smallest)
+    return separator.join(f"{classes[c]} {label[c]:.2f}" for c in order if label[c] >= smallest)

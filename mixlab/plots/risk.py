@@ -6,6 +6,10 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from mixlab.plots.mosaic import label_text
+from mixlab.plots.seeds import in_order
 
 __all__ = [
     "corruption_curves", "intrusion_errors", "intrusion_posterior", "memorised_labels", "small_alpha", "surfaces",
@@ -27,18 +31,12 @@ def vicinity_pictures(rows: Mapping[str, Sequence[tuple]], classes: Sequence[str
     for line, (name, draws) in zip(axes, rows.items()):
         for axis, (picture, label) in zip(line, draws):
             axis.imshow(np.asarray(picture).transpose(1, 2, 0).clip(0, 1))
-            axis.set_xlabel(_label(np.asarray(label), classes), fontsize=8)
+            axis.set_xlabel(label_text(label, classes, 0.005, "\n"), fontsize=8)
         for axis in line:
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return figure
-
-
-def _label(weights: np.ndarray, classes: Sequence[str]) -> str:
-    """A soft label in words, the heaviest class first, a class a line."""
-    order = [index for index in np.argsort(-weights, kind="stable") if weights[index] >= 0.005]
-    return "\n".join(f"{weights[index]:.2f} {classes[index]}" for index in order)
 
 
 def vicinities_in_the_plane(x, labels, panels: Mapping[str, tuple]) -> Figure:
@@ -124,7 +122,8 @@ def ways(shares, panels: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
         for number, (method, values) in enumerate(methods.items()):
             values = np.asarray(values)
             axis.plot(shares, values.T, color=f"C{number}", alpha=0.35, linewidth=0.9)
-            axis.plot(shares, values.mean(0), color=f"C{number}", linewidth=2.2, linestyle=STYLES[number], label=method)
+            axis.plot(shares, values.mean(0), color=f"C{number}", linewidth=2.2, linestyle=STYLES[number % 4],
+                      label=method)
         axis.set(xlabel=r"λ in $\lambda x_i + (1-\lambda) x_j$", ylabel=quantity)
         axis.set_ylim(bottom=0)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(methods))
@@ -165,7 +164,7 @@ def intrusion_errors(panels: Mapping[str, Mapping[str, Mapping[float, Sequence[f
         for number, (method, results) in enumerate(methods.items()):
             for alpha, values in results.items():
                 place = ticks.index(alpha) + np.linspace(-0.12, 0.12, len(values))
-                axis.plot(place, values, MARKERS[number], color=f"C{number}", alpha=0.75, markersize=5,
+                axis.plot(place, values, MARKERS[number % 4], color=f"C{number}", alpha=0.75, markersize=5,
                           label=method if alpha == min(results) else None)
         if title in theory:
             places = np.interp(list(theory[title]), ticks, range(len(ticks)))
@@ -187,16 +186,17 @@ def corruption_curves(panels: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     if not panels:
         return _nothing()
     figure, axes = plt.subplots(1, len(panels), figsize=(2.9 * len(panels), 3.5), sharey=True, squeeze=False)
+    looks = {method: {"color": f"C{number}", "linestyle": STYLES[number % 4], "linewidth": 2}
+             for number, method in enumerate(in_order(panels))}
     for axis, (title, methods) in zip(axes[0], panels.items()):
-        for number, (method, values) in enumerate(methods.items()):
+        for method, values in methods.items():
             values = np.asarray(values)
             epochs = np.arange(1, values.shape[1] + 1)
-            axis.plot(epochs, values.T, color=f"C{number}", alpha=0.25, linewidth=0.8)
-            style = STYLES[number % 4]
-            axis.plot(epochs, values.mean(0), color=f"C{number}", linestyle=style, linewidth=2, label=method)
+            axis.plot(epochs, values.T, color=looks[method]["color"], alpha=0.25, linewidth=0.8)
+            axis.plot(epochs, values.mean(0), **looks[method])
         axis.set(title=title, xlabel="epoch")
     axes[0, 0].set_ylabel("validation error (true labels), %")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend([Line2D([], [], **look) for look in looks.values()], looks, loc="outside lower center", ncols=4)
     return figure
 
 
@@ -206,19 +206,21 @@ def memorised_labels(panels: Mapping[str, Mapping[str, tuple[Sequence[float], Se
 
     Args:
         panels: title -> method -> (errors on kept labels, errors on replaced labels), in percent.
-        chance: error of a perfect classifier on the replaced labels, in percent.
+        chance: error in percent on replaced labels of a prediction that knows nothing of them, 100 (1 - 1 / classes).
     """
     if not panels:
         return _nothing()
     figure, axes = plt.subplots(1, len(panels), figsize=(2.5 * len(panels) + 1.2, 2.8), sharey=True, squeeze=False)
+    rows = in_order(panels)
     for axis, (title, methods) in zip(axes[0], panels.items()):
-        for row, (kept, replaced) in enumerate(methods.values()):
+        for first, (method, (kept, replaced)) in enumerate(methods.items()):
+            row = rows.index(method)
             axis.plot(kept, [row + 0.12] * len(kept), "o", color="C0", alpha=0.8, markersize=5,
-                      label="label kept" if row == 0 else None)
+                      label=None if first else "label kept")
             axis.plot(replaced, [row - 0.12] * len(replaced), "^", color="C1", alpha=0.8, markersize=5,
-                      label="label drawn anew" if row == 0 else None)
+                      label=None if first else "label drawn anew")
         axis.axvline(chance, color="black", linewidth=0.8, linestyle="--")
-        axis.set_yticks(range(len(methods)), list(methods))
+        axis.set_yticks(range(len(rows)), rows)
         axis.set(title=title, xlabel="training error, %", xlim=(-3, 103))
         axis.grid(axis="y", color="0.9")
     axes[0, 0].invert_yaxis()

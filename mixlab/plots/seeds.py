@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-__all__ = ["rows_figure", "series_figure"]
+__all__ = ["in_order", "rows_figure", "series_figure"]
 
 
 def series_figure(panels: Mapping[str, Mapping[str, Mapping[float, Sequence[float]]]], xlabel: str, ylabel: str,
@@ -23,6 +23,7 @@ def series_figure(panels: Mapping[str, Mapping[str, Mapping[float, Sequence[floa
     """
     from matplotlib import pyplot as plt
 
+    panels = panels or {"nothing on record": {}}
     figure, axes = plt.subplots(1, len(panels), figsize=(max(3.2 * len(panels), 5), 3.4), sharey=True, squeeze=False)
     for axis, (title, series) in zip(axes[0], panels.items()):
         ticks = sorted({setting for results in series.values() for setting in results})
@@ -61,18 +62,28 @@ def rows_figure(panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str
     """
     from matplotlib import pyplot as plt
 
-    panels = panels or {"nothing on record": {}}
-    longest = max(len(methods) for methods in panels.values())
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels) + 2, 0.45 * longest + 1.2), sharex=True,
+    panels, rows = panels or {"nothing on record": {}}, in_order(panels)
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels) + 2, 0.45 * len(rows) + 1.2), sharex=True,
                                 sharey=True, squeeze=False)
     for axis, (title, methods) in zip(axes[0], panels.items()):
-        for row, (_, values) in enumerate(methods.items()):
+        for method, values in methods.items():
+            row = rows.index(method)
             axis.plot(values, [row] * len(values), "o", color="C0", alpha=0.6, markersize=5)
             axis.plot([np.mean(values)] * 2, [row - 0.3, row + 0.3], color="C3", linewidth=2)
-        axis.set_yticks(range(len(methods)), list(methods))
+        axis.set_yticks(range(len(rows)), rows)
         axis.grid(axis="y", color="0.9")
         axis.locator_params(axis="x", nbins=5)
         axis.set_title(title, fontsize=10)
         axis.set_xlabel(xlabel)
-    axes[0, 0].set_ylim(longest - 0.5, -0.5)
+    axes[0, 0].set_ylim(max(len(rows), 1) - 0.5, -0.5)
     return figure
+
+
+def in_order(panels: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """The methods of all panels in the order in which they come: a method's place, where a panel may lack it.
+
+    Example:
+        >>> in_order({"20 %": {"mixup": 1.0}, "50 %": {"ERM": 2.0, "mixup": 1.0}})
+        ['mixup', 'ERM']
+    """
+    return list(dict.fromkeys(method for methods in panels.values() for method in methods))

@@ -50,7 +50,7 @@ def small_alpha_figure(alphas: Sequence[float], exact: Sequence[float], draws: M
     figure, axis = plt.subplots(figsize=(6, 3.2))
     axis.loglog(alphas, exact, color="0.3", label="incomplete beta function")
     for number, (label, frequencies) in enumerate(draws.items()):
-        axis.loglog(alphas, frequencies, MARKERS[number], color=f"C{number}", label=label, markersize=7, alpha=0.85)
+        axis.loglog(alphas, frequencies, MARKERS[number % len(MARKERS)], color=f"C{number}", label=label, markersize=7, alpha=0.85)
     axis.set(xlabel="concentration α", ylabel="P(0.01 < φ$_1$ < 0.99)")
     axis.legend()
     return figure
@@ -96,7 +96,7 @@ def rounding_figure(sizes: Sequence[int], errors: Mapping[str, Sequence[float]])
 
     figure, axis = plt.subplots(figsize=(5.5, 3.2))
     for number, (label, values) in enumerate(errors.items()):
-        axis.loglog(sizes, values, MARKERS[number] + "-", color=f"C{number}", label=label)
+        axis.loglog(sizes, values, MARKERS[number % len(MARKERS)] + "-", color=f"C{number}", label=label)
     axis.set(xlabel="side of the image, pixels", ylabel="mean L1 distance to φ")
     axis.set_xticks(list(sizes), [str(size) for size in sizes])
     axis.minorticks_off()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import one_hot
 
@@ -39,7 +40,8 @@ class EmpiricalRisk(nn.Module):
         Nothing is drawn: `generator` is there because every risk is called alike.
 
         Raises:
-            ValueError: if an integer label is outside [0, C), or float labels are not (B, C).
+            ValueError: if an integer label is outside [0, C) (checked on the CPU, as in `Mix.targets`), or float labels
+                are not (B, C), or labels are bool.
         """
         images, labels = batch
         logits = model(images)
@@ -63,11 +65,13 @@ def distributions(labels: Tensor, num_classes: int) -> Tensor:
         tensor([[0., 0., 1.],
                 [1., 0., 0.]])
     """
-    if labels.is_floating_point():
-        if labels.ndim != 2:
-            raise ValueError(f"expected soft labels (B, {num_classes}) or integer labels (B,), "
-                             f"received {labels.dtype} of shape {tuple(labels.shape)}")
-        return labels
+    soft = labels.is_floating_point()
+    wanted = labels.shape[1:] == (num_classes,) if soft else labels.ndim == 1
+    if not wanted or labels.dtype == torch.bool:
+        raise ValueError(f"expected soft labels (B, {num_classes}) or integer labels (B,), "
+                         f"received {labels.dtype} of shape {tuple(labels.shape)}")
+    if soft:
+        return labels.float()
     try:
         return one_hot(labels.long(), num_classes).float()
     except RuntimeError as error:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from mixlab.mixers import ManifoldMixup, OneOf, PerSample, Sometimes, build_mixer
 from mixlab.risk.empirical import EmpiricalRisk
 from mixlab.risk.manifold import ManifoldRisk
 from mixlab.risk.vicinal import VicinalRisk
@@ -42,14 +43,12 @@ def _vicinal(mixer: Mapping) -> VicinalRisk:
 
 
 def _manifold(mixer: Mapping, layers: list[str]) -> ManifoldRisk:
-    from mixlab.mixers import ManifoldMixup
-
-    return ManifoldRisk(ManifoldMixup(_mixer(mixer), layers=list(layers)))
+    return ManifoldRisk(ManifoldMixup(_mixer(mixer), layers=layers))
 
 
 def _mixer(spec: Mapping):
-    from mixlab.mixers import OneOf, PerSample, Sometimes, build_mixer
-
+    if not isinstance(spec, Mapping):
+        raise ValueError(f"expected a mixer such as {{'name': 'mixup'}}, received {spec!r}")
     options = dict(spec)
     name = options.pop("name", None)
     if name in ("sometimes", "per-sample"):

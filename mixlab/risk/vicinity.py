@@ -63,7 +63,13 @@ class Gaussian:
             raise ValueError(f"expected a standard deviation of at least 0, received {self.sigma}")
 
     def sample(self, images: Tensor, labels: Tensor, num_classes: int, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Add noise to ``images``, floating point."""
+        """Add noise to ``images``.
+
+        Raises:
+            ValueError: for images that are not floating point, which would round it, or labels outside the classes.
+        """
+        if not images.is_floating_point():
+            raise ValueError(f"expected floating-point images, received {images.dtype}")
         noise = torch.randn(images.shape, generator=generator, device=generator.device).to(images)
         return images + self.sigma * noise, distributions(labels, num_classes)
 
@@ -76,7 +82,10 @@ class FlipCrop:
     knows the data has chosen.
 
     Args:
-        padding: pixels of zeros on each side; the window moves by up to this much.
+        padding: pixels of zeros on each side, an integer >= 0; the window moves by up to this much.
+
+    Raises:
+        ValueError: for another padding.
 
     Example:
         >>> FlipCrop(1).sample(torch.ones(2, 1, 4, 4), torch.tensor([0, 1]), 2, torch.Generator())[0].shape
@@ -84,6 +93,10 @@ class FlipCrop:
     """
 
     padding: int = 4
+
+    def __post_init__(self):
+        if isinstance(self.padding, bool) or not isinstance(self.padding, int) or self.padding < 0:
+            raise ValueError(f"expected a padding of whole pixels, at least 0, received {self.padding!r}")
 
     def sample(self, images: Tensor, labels: Tensor, num_classes: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """Augment ``images (B, C, H, W)``, each row on its own."""

@@ -22,18 +22,18 @@ RECORDS = pandas.DataFrame(
 
 
 def test_summary_is_mean_and_deviation():
-    table = summary(RECORDS)
+    table = summary(RECORDS, 90.0)
     assert table.index.tolist() == [("20 %", "ERM"), ("20 %", "mixup"), ("50 %", "ERM"), ("50 %", "mixup")]
     assert table.loc[("20 %", "ERM"), "test, last epoch"] == "31.0 ± 1.0"
     assert table.loc[("50 %", "mixup"), "test, best epoch"] == "55.0 ± 2.0"
     assert table.loc[("50 %", "mixup"), "training, drawn anew"] == "2.0 ± 2.0"
     assert table.loc[("50 %", "mixup"), "learned"] == "97.8 ± 2.2"
-    assert summary(RECORDS, chance=50).loc[("50 %", "mixup"), "learned"] == "96.0 ± 4.0"
+    assert summary(RECORDS, 50.0).loc[("50 %", "mixup"), "learned"] == "96.0 ± 4.0"
     assert (table["seeds"] == 3).all()
 
 
 def test_one_seed_has_no_deviation():
-    assert summary(RECORDS[RECORDS["seed"] == 1]).loc[("20 %", "ERM"), "test, last epoch"] == "31.0"
+    assert summary(RECORDS[RECORDS["seed"] == 1], 90.0).loc[("20 %", "ERM"), "test, last epoch"] == "31.0"
 
 
 def test_curves_are_seeds_by_epochs():
@@ -60,13 +60,13 @@ def test_seeds_without_a_partner_are_left_out():
 
 def test_no_records_give_empty_tables():
     empty = pandas.DataFrame([])
-    assert summary(empty).empty and curves(empty) == {} and training_errors(empty) == {} and gains(empty) == {}
+    assert summary(empty, 90.0).empty and curves(empty) == {} and training_errors(empty) == {} and gains(empty) == {}
 
 
 def test_methods_stand_in_one_order_whatever_is_missing():
     rows = ("mixup α=32", "mixup α=8", "ERM + dropout 0.2", "ERM")
     records = pandas.DataFrame([record(row, corrupt, 0, 10.0) for corrupt in (0.2, 0.5) for row in rows])
     ordered = ["ERM", "ERM + dropout 0.2", "mixup α=8", "mixup α=32"]
-    assert [method for _, method in summary(records).index] == 2 * ordered
+    assert [method for _, method in summary(records, 90.0).index] == 2 * ordered
     assert list(training_errors(records)["50 % corrupted"]) == ordered
     assert [method for fraction, method in gains(records) if fraction == "20 %"] == ordered[1:]

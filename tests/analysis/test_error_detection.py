@@ -36,7 +36,7 @@ def test_verdict_compares_readings_with_every_other_score():
         "B minus MC dropout: -0.025 [", "A minus reading B: -0.005 [",
     ]
     assert [line[: len(start) + 10] for line, start in zip(lines, starts)] == ["  reading " + start for start in starts]
-    assert [line.split(": ")[-1] for line in lines] == ["better", "better", "worse", "worse", "worse"]
+    assert [line.split(": ")[-1] for line in lines] == ["higher", "higher", "lower", "lower", "lower"]
     few = {"net": {method: {s: seeds[s] for s in range(3)} for method, seeds in found["net"].items()}}
     assert all(line.endswith("no ordering") for line in verdict(few).splitlines()[1:])
     assert verdict({}) == "No run is on record: nothing can be said."

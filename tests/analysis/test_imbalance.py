@@ -14,6 +14,22 @@ def test_both_sides_are_equal_afterwards(way, generator):
     assert 4 + len(OVERSAMPLERS[way](ROWS, 4, generator)) == 60 - 4
 
 
+@pytest.mark.parametrize("way", OVERSAMPLERS)
+def test_nothing_is_added_where_both_sides_are_equal(way, generator):
+    assert OVERSAMPLERS[way](ROWS, 30, generator).shape == (0, 3)
+
+
+@pytest.mark.parametrize(("numbers", "message"), [
+    ({"few": 1000}, "expected 1000 examples to draw for class 0, received 1"),
+    ({"few": 10, "ratio": 1000}, "expected 10000 examples to draw for class 0"),
+    ({"few": 0}, "at least 1"), ({"few": 5, "ratio": 0}, "at least 1"),
+])
+def test_more_examples_than_there_are_are_refused(numbers, message):
+    data = load("digits", validation=0)
+    with pytest.raises(ValueError, match=message):
+        detect(tree, copies, data.train, data.test, classes=2, seeds=1, **numbers)
+
+
 def test_as_it_is_adds_nothing(generator):
     assert len(OVERSAMPLERS["as it is"](ROWS, 4, generator)) == 0
 

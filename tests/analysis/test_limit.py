@@ -1,10 +1,12 @@
 """The rate at which mixup tends to empirical risk, against closed forms and direct integration."""
 
+import math
+
 import pytest
 import torch
 
-from mixlab.analysis.label_laws import mixed_label_risk
-from mixlab.analysis.limit import first_order, probability_mixed, risk_at
+from mixlab.analysis.label_laws import mixed_label_risk, risk_at
+from mixlab.analysis.limit import first_order, probability_mixed
 from mixlab.analysis.small import perceptron
 from mixlab.priors import beta
 from mixlab.risk import soft_cross_entropy
@@ -63,5 +65,12 @@ def test_probability_mixed_agrees_with_draws(alpha):
 def test_the_bound_of_the_proof_holds():
     from scipy.special import beta as beta_function
 
-    for alpha in (0.5, 0.1, 0.001):
-        assert probability_mixed(alpha, 0.01) <= 1 / (0.01 * 0.99 * beta_function(alpha, alpha))
+    for alpha in (0.01, 0.001):
+        bound = 1 / (0.01 * 0.99 * beta_function(alpha, alpha))
+        assert probability_mixed(alpha, 0.01) <= bound < 0.51
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.001])
+def test_for_small_alpha_few_pairs_are_mixed(alpha):
+    # The density is alpha / (2 lambda (1 - lambda)) to first order; over (e, 1 - e) that is alpha log(1/e - 1).
+    assert probability_mixed(alpha, 0.01) == pytest.approx(alpha * math.log(99), rel=5 * alpha)

@@ -117,6 +117,12 @@ def test_changes_use_common_seeds_and_admit_when_there_are_none():
     assert table.loc["y", "seeds"] == 0 and math.isnan(table.loc["y", "after"])
 
 
+def test_printed_numbers_have_no_seeds():
+    table = changes({"paper": (25.6, 21.1), "here": ({0: 4.0}, {0: 3.0})})
+    assert table["seeds"].tolist() == ["–", 1] and table["difference"].tolist() == ["-4.50", "-1.00, one seed"]
+    assert table["change, %"].tolist() == pytest.approx([100 * (21.1 / 25.6 - 1), -25.0])
+
+
 def test_the_reference_may_be_a_row_of_another_experiment():
     found = compare(FRAME, "none", {0: 10.0, 1: 9.0})
     assert list(found.values) == ["none", "a", "b"] and found.differences["a"].mean == -1.0

@@ -122,7 +122,7 @@ def test_impossible_numbers(name, message):
     ({"stochastic_depth": 1.5}, r"stochastic_depth in \[0, 1\], received 1.5"),
     ({"dropblock": 2}, r"dropblock in \[0, 1\], received 2"),
     ({"block_size": 4}, "odd block_size, received 4"),
-    ({"block_size": -1}, "odd block_size, received -1"),
+    ({"block_size": -1}, "odd block_size, received -1"), ({"block_size": 3.0}, "odd block_size, received 3.0"),
 ])
 def test_impossible_options(options, message):
     with pytest.raises(ValueError, match=message):
@@ -132,7 +132,8 @@ def test_impossible_options(options, message):
 @pytest.mark.parametrize("name, options, received", [
     ("lenet", {"width": 8}, "width=8"),
     ("lenet", {"stochastic_depth": 0.5}, "stochastic_depth=0.5"),
-    ("lenet", {"dropblock": 0.5}, "dropblock=0.5"),
+    ("lenet", {"dropblock": 0.5}, "dropblock=0.5"), ("lenet", {"block_size": 3}, "block_size=3"),
+    ("resnet18", {"block_size": 9}, "block_size=9"),
     ("resnet18", {"dropout": 0.5, "width": 32}, "width=32, dropout=0.5"),
     ("resnet18", {"dropblock": 0.1}, "dropblock=0.1"),
 ])

@@ -21,7 +21,7 @@ def test_vicinity_pictures_carry_their_labels():
     picture = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(0))
     figure = risk.vicinity_pictures({"one": [(picture, torch.tensor([0.25, 0.75, 0.0]))] * 2}, ("a", "b", "c"))
     assert len(figure.axes) == 2
-    assert figure.axes[0].get_xlabel() == "0.75 b\n0.25 a"
+    assert figure.axes[0].get_xlabel() == "b 0.75\na 0.25"
     np.testing.assert_allclose(figure.axes[0].images[0].get_array(), picture.permute(1, 2, 0))
 
 
@@ -74,3 +74,23 @@ def test_corruption_figures_and_their_absence():
     np.testing.assert_allclose(chance.get_xdata(), [90, 90])
     for empty in (risk.corruption_curves({}), risk.memorised_labels({}, 90)):
         assert empty.axes[0].texts[0].get_text() == "no records yet"
+
+
+def test_a_method_keeps_its_place_and_look_where_a_panel_lacks_it():
+    curves = risk.corruption_curves({"20 %": {"mixup": [[1.0]]}, "50 %": {"ERM": [[2.0]], "mixup": [[3.0]]}})
+    means = [[line for line in axis.lines if line.get_linewidth() == 2] for axis in curves.axes]
+    assert means[0][0].get_color() == means[1][1].get_color() != means[1][0].get_color()
+    shown = curves.legends[0]
+    assert [text.get_text() for text in shown.get_texts()] == ["mixup", "ERM"]
+    assert [line.get_color() for line in shown.get_lines()] == [means[0][0].get_color(), means[1][0].get_color()]
+    both, one = {"ERM": ([1.0], [80.0]), "mixup": ([2.0], [70.0])}, {"mixup": ([3.0], [60.0])}
+    first, last = risk.memorised_labels({"20 %": both, "50 %": one}, chance=90).axes
+    assert last.lines[0].get_xydata().tolist() == [[3.0, 1.12]]
+    assert [text.get_text() for text in first.get_yticklabels()] == ["ERM", "mixup"]
+
+
+def test_more_methods_than_styles_are_drawn():
+    figure = risk.ways([0, 1], {"y": {str(number): [[0.0, 1.0]] for number in range(6)}})
+    assert len(figure.legends[0].get_texts()) == 6
+    panels = {"p": {str(number): {0.0: [1.0]} for number in range(6)}}
+    assert len(risk.intrusion_errors(panels, {}).axes[0].lines) == 6

@@ -75,6 +75,17 @@ def test_every_seed_is_a_point():
     assert list(rows.lines[0].get_xdata()) == [0.8, 0.9] and rows.lines[1].get_xdata()[0] == pytest.approx(0.85)
 
 
+def test_rows_keep_their_names_where_a_panel_lacks_one():
+    figure = rows_figure({"net 1": {"one": [0.8], "two": [0.7]}, "net 2": {"two": [0.6]}}, "AUROC")
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["one", "two"]
+    assert figure.axes[1].lines[0].get_xydata().tolist() == [[0.6, 1]]
+
+
+def test_nothing_on_record_is_said():
+    for figure in (rows_figure({}, "AUROC"), series_figure({}, "K", "error")):
+        assert figure.axes[0].get_title() == "nothing on record"
+
+
 def test_mosaic_scales_bytes_and_keeps_order():
     figure = mosaic(torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 1, 4, 4), ["dark", "light"])
     assert [axis.images[0].get_array().mean() for axis in figure.axes] == [0, 1]

@@ -48,7 +48,10 @@ def test_empirical_risk_draws_nothing(model, batch):
     assert torch.equal(before, draws.get_state())
 
 
-@pytest.mark.parametrize("labels", [torch.tensor([0, 5]), torch.tensor([-1, 0]), torch.tensor([0.0, 1.0])])
+@pytest.mark.parametrize("labels", [
+    torch.tensor([0, 5]), torch.tensor([-1, 0]), torch.tensor([0.0, 1.0]), torch.tensor([True, False]),
+    torch.full((2, 4), 0.25), torch.zeros(2, 5).long(),
+])
 def test_empirical_risk_names_bad_labels(labels):
     with pytest.raises(ValueError, match="expected"):
         EmpiricalRisk()(nn.Identity(), (torch.zeros(2, 5), labels))
@@ -123,14 +126,19 @@ def test_a_specification_builds_what_it_says(spec, expected):
     assert repr(build_risk(spec)) == repr(expected)
 
 
-@pytest.mark.parametrize("spec", [
-    {}, {"name": "nothing"}, {"name": "empirical", "smooth": 1}, {"name": "vicinal"},
-    {"name": "vicinal", "mixer": {"name": "blend"}}, {"name": "vicinal", "mixer": {"name": "mixup", "beta": 1}},
-    {"name": "vicinal", "mixer": {"name": "sometimes", "p": 0.5}}, {"name": "vicinal", "mixer": {}},
-    {"name": "vicinal", "mixer": {"name": "sometimes", "mixer": {"name": "mixup"}}},
-    {"name": "vicinal", "mixer": {"name": "sometimes", "p": 0.5, "mixer": {"name": "mixup"}, "often": 1}},
-    {"name": "vicinal", "mixer": {"name": "one-of", "mixers": [{"name": "mixup"}], "weights": [1.0]}},
+@pytest.mark.parametrize(("spec", "message"), [
+    ({}, "expected a risk of"), ({"name": "nothing"}, "expected a risk of .* received 'nothing'"),
+    ({"name": "empirical", "smooth": 1}, "'smooth'"), ({"name": "vicinal"}, "'mixer'"),
+    ({"name": "vicinal", "mixer": {"name": "blend"}}, "'blend'"), ({"name": "vicinal", "mixer": {}}, "None"),
+    ({"name": "vicinal", "mixer": {"name": "mixup", "beta": 1}}, "beta"),
+    ({"name": "vicinal", "mixer": "mixup"}, "expected a mixer such as .* received 'mixup'"),
+    ({"name": "vicinal", "mixer": {"name": "sometimes", "p": 0.5}}, "'mixer'"),
+    ({"name": "vicinal", "mixer": {"name": "sometimes", "mixer": {"name": "mixup"}}}, "'p'"),
+    ({"name": "vicinal", "mixer": {"name": "sometimes", "p": 0.5, "mixer": {"name": "mixup"}, "often": 1}}, "'often'"),
+    ({"name": "vicinal", "mixer": {"name": "one-of", "mixers": [{"name": "mixup"}], "weights": [1.0]}}, "'weights'"),
+    ({"name": "manifold", "mixer": {"name": "mixup"}, "layers": "stage1"}, "layer names, received 'stage1'"),
+    ({"name": "manifold", "mixer": {"name": "mixup"}, "layers": [1]}, r"layer names, received \[1\]"),
 ])
-def test_a_wrong_specification_is_refused(spec):
-    with pytest.raises(ValueError):
+def test_a_wrong_specification_is_refused(spec, message):
+    with pytest.raises(ValueError, match=message):
         build_risk(spec)

@@ -78,5 +78,12 @@ def test_a_sampled_risk_prints_what_it_samples():
 def test_wrong_use_is_refused():
     with pytest.raises(ValueError, match="at least 0, received -1"):
         Gaussian(-1.0)
+    with pytest.raises(ValueError, match="floating-point images, received torch.uint8"):
+        Gaussian(1.0).sample(IMAGES.byte(), LABELS, 3, generator(0))
+    for padding in (-1, 1.5):
+        with pytest.raises(ValueError, match="whole pixels"):
+            FlipCrop(padding)
+    with pytest.raises(ValueError, match=r"soft labels \(B, 3\)"):
+        Delta().sample(IMAGES, torch.full((6, 7), 1 / 7), 3, generator(0))
     with pytest.raises(ValueError, match="expected a generator"):
         SampledRisk(Delta(), 3)(nn.Flatten(), (IMAGES, LABELS))
