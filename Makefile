@@ -7,6 +7,10 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	2>/dev/null && { command -v $$p; break; }; done)
 BUDGET ?= cpu
 BIN := .venv/bin
+# Make the virtual environment, again if its making was interrupted.
+VENV = test -n "$(PYTHON)" || { \
+	echo "No Python from 3.11 to 3.13 with venv found; set PYTHON=/path/to/python." >&2; exit 1; }; \
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
 # What the last installation was made from.
 READY := .venv/.ready
 
@@ -20,8 +24,7 @@ install: $(READY)  ## Make .venv with mixlab and everything the book and the tes
 
 # On Linux exactly what the lock file says; elsewhere whatever fits the ranges in pyproject.toml.
 $(READY): requirements.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo "No Python from 3.11 to 3.13 with venv found; set PYTHON=/path/to/python." >&2; exit 1; }
-	test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@$(VENV)
 	@if [ "$$(uname -s)" = Linux ]; then \
 		set -x; \
 		$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock && \
@@ -48,10 +51,12 @@ test-gpu: $(READY)  ## Run the tests that need a CUDA device.
 mutate: $(READY)  ## Break a fact of mixlab per chapter and show that the chapter notices.
 	$(BIN)/mixlab book mutate
 
-lock: $(READY)  ## Resolve requirements.lock again.
+lock:  ## Resolve requirements.lock again (LOCK_OPTIONS=--upgrade for newer versions).
+	@$(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --no-header --no-annotate --extra book --extra test pyproject.toml -o requirements.lock
+		--no-emit-find-links --no-header --no-annotate --extra book --extra test $(LOCK_OPTIONS) \
+		pyproject.toml -o requirements.lock
 
 picture: $(READY)  ## Draw the picture of the README again.
 	$(BIN)/python book/overview.py book/_static/overview.png

@@ -21,6 +21,8 @@ import sys
 import time
 import warnings
 
+from tqdm import tqdm
+
 SIZES = {"64x3x224x224": (64, 3, 224, 224), "256x3x32x32": (256, 3, 32, 32)}
 HEAPS = {
     "warm heap": {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)},
@@ -111,7 +113,8 @@ def timed(call) -> float:
 def fresh(size: str, heap: str, options: argparse.Namespace) -> dict[str, tuple[float, float, float]]:
     """:func:`measure` in a process of its own, so that neither heap nor caches are inherited."""
     command = [sys.executable, __file__, "--child", size, "--threads", options.threads, "--turns", options.turns]
-    environment = {**os.environ, **HEAPS[heap], "OMP_NUM_THREADS": str(options.threads)}
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    environment = {**outside, **HEAPS[heap], "OMP_NUM_THREADS": str(options.threads)}
     done = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"a measuring process failed:\n{done.stderr}")
@@ -132,7 +135,8 @@ def main() -> None:
         return
     for size in options.size or SIZES:
         for heap in options.heap or HEAPS:
-            runs = [fresh(size, heap, options) for _ in range(options.processes)]
+            processes = tqdm(range(options.processes), f"{size}, {heap}", leave=False, disable=None)
+            runs = [fresh(size, heap, options) for _ in processes]
             print(f"\n{size}, {heap}, {options.threads} threads, {options.processes} processes")
             print(f"{'call':32}{'ms':>9}{'ratio':>8}{'range of ratios':>19}{'first call':>12}")
             for row in runs[0]:

@@ -45,8 +45,8 @@ def verdict(found: Areas) -> str:
     Args:
         found: numbers of three decimals, such as areas.
 
-    An ordering, higher or lower, is printed where :attr:`~mixlab.analysis.paired.Difference.ordered` allows it; otherwise the interval
-    speaks.
+    An ordering, higher or lower, is printed where :attr:`~mixlab.analysis.paired.Difference.ordered` allows it;
+    otherwise the interval speaks.
     """
     if not found:
         return "No run is on record: nothing can be said."

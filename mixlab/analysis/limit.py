@@ -25,9 +25,10 @@ __all__ = ["first_order", "probability_mixed"]
 def first_order(
     network: Callable[[Tensor], Tensor], loss: Loss, inputs: Tensor, targets: Tensor, count: int = 24
 ) -> float:
-    r"""Derivative of the mixup risk with respect to α at α = 0; see :func:`~mixlab.analysis.label_laws.risk_at` for the arguments.
+    r"""Derivative of the mixup risk with respect to α at α = 0.
 
     Args:
+        network, loss, inputs, targets: see :func:`~mixlab.analysis.label_laws.risk_at`.
         count: nodes of the Gauss-Legendre rule on [0, 1].
 
     Example:

@@ -9,8 +9,8 @@ from statistics import mean
 from mixlab.analysis.paired import Difference, paired_difference
 
 __all__ = [
-    "Comparison", "against", "against_none", "by_seed", "by_width", "changes", "chosen_strengths", "compare", "sentences",
-    "strength_table",
+    "Comparison", "against", "against_none", "by_seed", "by_width", "changes", "chosen_strengths", "compare",
+    "sentences", "strength_table",
 ]
 
 
@@ -167,7 +167,7 @@ def strength_table(frame, chosen: Mapping[int, float]):
         chosen: for every width, the α that validation chose.
 
     Returns:
-        A pandas DataFrame with a row for each width and setting that is on record; the strongest is the strongest there.
+        A pandas DataFrame with a row for each width and setting that is on record; the strongest is so among those.
     """
     import pandas
 

@@ -74,7 +74,7 @@ def probability_inside(alpha: float, k: int, low: float, high: float) -> float:
     from scipy.special import betainc
 
     if not (0 < alpha < float("inf") and k >= 2 and 0 <= low <= 1 and 0 <= high <= 1):
-        raise ValueError(f"expected a positive alpha, k >= 2 and bounds in [0, 1], received {alpha}, {k}, {low}, {high}")
+        raise ValueError(f"expected alpha > 0, k >= 2 and bounds in [0, 1], received {alpha}, {k}, {low} and {high}")
     a, b = alpha, (k - 1) * alpha
     return float(betainc(a, b, high) - betainc(a, b, low))
 

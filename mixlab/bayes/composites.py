@@ -171,13 +171,14 @@ def _check(images: Tensor, labels: Tensor, num_classes: int, k: int, alpha: floa
             f"expected int64 labels of shape ({len(images)},), received {tuple(labels.shape)} {labels.dtype}"
         )
     if images.device.type != "cpu" or labels.device.type != "cpu":
-        raise ValueError(f"expected a pool on the CPU, received {images.device} and {labels.device}: move what is drawn")
+        raise ValueError(f"expected a pool on the CPU, received {images.device} and {labels.device}")
     if len(labels) and not (0 <= labels.min() and labels.max() < num_classes):
         raise ValueError(f"expected labels in [0, {num_classes}), received {int(labels.min())} to {int(labels.max())}")
     if not alpha > 0:
         raise ValueError(f"expected a positive alpha, received {alpha}")
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(images) + 1:
-        raise ValueError(f"expected an integer 1 <= k <= {len(images) + 1}, since the pool has {len(images)} rows, received {k}")
+        raise ValueError(f"expected an integer 1 <= k <= {len(images) + 1}, since the pool has {len(images)} rows, "
+                         f"received {k}")
     if not 0 < anchor_share <= 1:
         raise ValueError(f"expected an anchor share in (0, 1], received {anchor_share}")
     if draws < 1:

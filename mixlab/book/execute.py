@@ -84,11 +84,11 @@ def execute(
         progress: called after each cell with the number of cells done and the number of cells.
 
     Raises:
-        ChapterError: if a cell raises, or the kernel dies.
+        ChapterError: if a cell raises, or the kernel dies or does not start.
         ValueError: see `with_budget`.
     """
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from nbclient.exceptions import CellExecutionError
 
     notebook = with_budget(nbformat.read(chapter, as_version=4), budget)
     cells = code_cells(notebook)
@@ -115,7 +115,7 @@ def execute(
     start = time.perf_counter()
     try:
         client.execute(env=os.environ | ({"OMP_NUM_THREADS": "1"} if budget == "cpu" else {}))
-    except (CellExecutionError, DeadKernelError) as error:
+    except (CellExecutionError, RuntimeError) as error:  # a kernel that dies, or does not start, is the latter
         raise ChapterError(f"{chapter.stem} stopped at budget {budget!r}:\n{error}") from None
     seconds = time.perf_counter() - start
     return Execution(chapter, tidy(notebook), seconds, fresh=True)
@@ -169,10 +169,10 @@ def executed(
     code cells and `Project.surroundings`; a change of prose needs no new run.
     """
     source = with_budget(nbformat.read(chapter, as_version=4), budget)
-    known = _known(project, chapter, budget, source)
-    if known is not None:
-        return Execution(chapter, _with_outputs(source, known), known.metadata.mixlab.seconds, fresh=False)
     key = _key(source, project)
+    known = _known(_store(project, chapter, budget), key)
+    if known is not None:
+        return Execution(chapter, with_outputs(source, known), known.metadata.mixlab.seconds, fresh=False)
     execution = execute(chapter, budget, progress)
     record = nbformat.from_dict(execution.notebook)
     record.metadata["mixlab"] = {"key": key, "seconds": round(execution.seconds, 2)}
@@ -183,7 +183,7 @@ def executed(
 def last(project: Project, chapter: Path, budget: str) -> float | None:
     """The seconds that the run took which `executed` would hand back, or None where it would run the chapter."""
     source = with_budget(nbformat.read(chapter, as_version=4), budget)
-    known = _known(project, chapter, budget, source)
+    known = _known(_store(project, chapter, budget), _key(source, project))
     return None if known is None else known.metadata.mixlab.seconds
 
 
@@ -202,13 +202,13 @@ def _store(project: Project, chapter: Path, budget: str) -> Path:
     return project.output / "executed" / budget / chapter.name
 
 
-def _known(project: Project, chapter: Path, budget: str, source: NotebookNode) -> NotebookNode | None:
-    """The remembered run of just this code in these surroundings, if there is one."""
-    store = _store(project, chapter, budget)
-    if not store.is_file():
+def _known(store: Path, key: str) -> NotebookNode | None:
+    """The remembered run of just this code in these surroundings, if there is one and it can be read."""
+    try:
+        known = nbformat.read(store, as_version=4)
+    except (FileNotFoundError, ValueError):
         return None
-    known = nbformat.read(store, as_version=4)
-    return known if known.metadata.get("mixlab", {}).get("key") == _key(source, project) else None
+    return known if known.metadata.get("mixlab", {}).get("key") == key else None
 
 
 def _key(notebook: NotebookNode, project: Project) -> str:
@@ -218,7 +218,14 @@ def _key(notebook: NotebookNode, project: Project) -> str:
     return digest.hexdigest()
 
 
-def _with_outputs(source: NotebookNode, run: NotebookNode) -> NotebookNode:
+def with_outputs(source: NotebookNode, run: NotebookNode) -> NotebookNode:
+    """A notebook with the outputs of a run of its code.
+
+    Raises:
+        ValueError: if the run is of other code.
+    """
+    if [cell.source for cell in code_cells(source)] != [cell.source for cell in code_cells(run)]:
+        raise ValueError("expected a run of this notebook's code, received one of other code")
     for cell in source.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None

@@ -42,7 +42,7 @@ class Project:
         import yaml
 
         pages = _files(yaml.safe_load((self.root / "_toc.yml").read_text(encoding="utf8")))
-        notebooks = (self.book / f"{page}.ipynb" for page in pages)
+        notebooks = (self.book / f"{page.removesuffix('.ipynb')}.ipynb" for page in pages)
         return [notebook for notebook in notebooks if notebook.is_file()]
 
     def chapter(self, name: str) -> Path:

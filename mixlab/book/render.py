@@ -22,7 +22,7 @@ def render(project: Project, notebooks: Mapping[Path, NotebookNode], output: Pat
     """Render the site; nothing is executed.
 
     Jupyter Book reads a copy of `book/` in which the given notebooks stand in for their sources, and every warning
-    is an error: an unknown reference, a missing citation, a page outside the table of contents.
+    is an error: an unknown reference, a missing citation, a page that the table of contents names and nobody wrote.
 
     Args:
         project: the book.
@@ -43,11 +43,16 @@ def render(project: Project, notebooks: Mapping[Path, NotebookNode], output: Pat
         "build", str(source), "--path-output", str(output), "--config", str(project.root / "_config.yml"),
         "--toc", str(project.root / "_toc.yml"), "-W", "-n", "--keep-going",
     ]  # fmt: skip
+    # A build does not repeat the warnings of pages that it finds unchanged, so it starts from what a clean one left.
+    memory = output / "_build" / ".doctrees"
+    clean = memory / "clean"
+    if not clean.exists():
+        shutil.rmtree(memory, ignore_errors=True)
+    clean.unlink(missing_ok=True)
     done = subprocess.run(command, cwd=project.root, capture_output=True, text=True)
     if done.returncode:
-        # A later build would not repeat the warnings of pages that it finds unchanged.
-        shutil.rmtree(output / "_build" / ".doctrees", ignore_errors=True)
         raise RenderError(f"the site does not render cleanly:\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}")
+    clean.touch()
     return output / "_build" / "html" / "index.html"
 
 

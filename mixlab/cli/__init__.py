@@ -27,11 +27,14 @@ def _mount(name: str) -> None:
     try:
         sub = importlib.import_module(f"mixlab.cli.{name}").app
     except ImportError as error:
+        if (error.name or "").startswith("mixlab."):  # a mistake of ours, no missing requirement
+            raise
         app.command(name, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
             _unavailable(f"mixlab {name} cannot run here: {error}"))
         return
     if len(sub.registered_commands) == 1 and not sub.registered_callback and not sub.registered_groups:
-        app.command(name)(sub.registered_commands[0].callback)
+        only = sub.registered_commands[0]
+        app.command(name, context_settings=only.context_settings)(only.callback)
     else:
         app.add_typer(sub, name=name)
 

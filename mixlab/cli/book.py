@@ -50,6 +50,7 @@ def build(budget: Budget = "cpu") -> None:
 
     project = Project.find()
     executions = _executions(project, budget)
+    typer.echo("Rendering the site", err=True)
     try:
         index = render(project, {one.chapter: one.notebook for one in executions}, project.book)
     except RenderError as error:
@@ -61,12 +62,19 @@ def build(budget: Budget = "cpu") -> None:
 @app.command()
 def store() -> None:
     """Run what changed, and write the outputs into the chapters (nothing else in them changes)."""
-    from mixlab.book.execute import write
+    import nbformat
+
+    from mixlab.book.execute import with_outputs, write
     from mixlab.book.project import Project
 
     executions = _executions(Project.find(), "cpu")
     for one in executions:
-        write(one.notebook, one.chapter)
+        # Read again: somebody may have written while the chapters ran.
+        present = nbformat.read(one.chapter, as_version=4)
+        try:
+            write(with_outputs(present, one.notebook), one.chapter)
+        except ValueError:
+            raise _stop(f"the code of {one.chapter.stem} changed while it ran: store it again") from None
     typer.echo("Stored outputs are up to date.")
     _report_outside(executions)
 
@@ -90,17 +98,21 @@ def mutate() -> None:
     from mixlab.book.project import Project
 
     project = Project.find()
-    failed = 0
-    for chapter in dict.fromkeys(mutation.chapter for mutation in MUTATIONS):
-        # Without this control, a chapter that fails for another reason would seem to notice everything.
-        if not chapter_passes(project, chapter, project.root):
-            typer.echo(f"{chapter}: its test fails with the library as it is")
-            failed += 1
-            continue
-        for mutation in (one for one in MUTATIONS if one.chapter == chapter):
-            lived = survives(project, mutation)
-            failed += lived
-            typer.echo(f"{chapter}: {mutation.fact} ({mutation.file}): {'NOT NOTICED' if lived else 'noticed'}")
+    failed, sound = 0, {}
+    with _bar("chapters tested") as progress:
+        for number, mutation in enumerate(MUTATIONS):
+            progress(number, len(MUTATIONS))
+            chapter = mutation.chapter
+            # Without this control, a chapter that fails for another reason would seem to notice everything.
+            if chapter not in sound:
+                sound[chapter] = chapter_passes(project, chapter, project.root)
+                if not sound[chapter]:
+                    typer.echo(f"{chapter}: its test fails with the library as it is")
+                    failed += 1
+            if sound[chapter]:
+                lived = survives(project, mutation)
+                failed += lived
+                typer.echo(f"{chapter}: {mutation.fact} ({mutation.file}): {'NOT NOTICED' if lived else 'noticed'}")
     if failed:
         raise typer.Exit(1)
 

@@ -14,9 +14,8 @@ def mc_dropout(model: nn.Module, images: Tensor, samples: int, generator: torch.
     """Sample the class probabilities of images under dropout.
 
     Only dropout layers are stochastic; batch normalisation uses its running statistics, and stochastic depth
-    and DropBlock are off. Every call draws its own masks, row by row: the samples of an image depend on what is in the
-    batch before it, so batches of another size give other samples of the same law. The mean over the samples is the predictive distribution, its spread the model's
-    uncertainty.
+    and DropBlock are off. The mean over the samples is the predictive distribution, its spread the model's
+    uncertainty. Masks are drawn for the batch as a whole: batches of another size give other samples of the same law.
 
     Args:
         model: maps ``images`` to logits ``(B, C)`` and holds dropout layers of torch. Its modes are left as

@@ -50,7 +50,8 @@ def small_alpha_figure(alphas: Sequence[float], exact: Sequence[float], draws: M
     figure, axis = plt.subplots(figsize=(6, 3.2))
     axis.loglog(alphas, exact, color="0.3", label="incomplete beta function")
     for number, (label, frequencies) in enumerate(draws.items()):
-        axis.loglog(alphas, frequencies, MARKERS[number % len(MARKERS)], color=f"C{number}", label=label, markersize=7, alpha=0.85)
+        axis.loglog(alphas, frequencies, MARKERS[number % len(MARKERS)], color=f"C{number}", label=label, markersize=7,
+                    alpha=0.85)
     axis.set(xlabel="concentration α", ylabel="P(0.01 < φ$_1$ < 0.99)")
     axis.legend()
     return figure

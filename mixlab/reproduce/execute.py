@@ -44,7 +44,8 @@ def summary(run: Run) -> str:
     """What a run trains, on what and how, in two lines for a reader. Its risk and its seed are left out.
 
     Example:
-        >>> run = Run("a", "A", data="digits", model="lenet", risk={"name": "empirical"}, recipe="demo", seed=0, epochs=5)
+        >>> run = Run("a", "A", data="digits", model="lenet", risk={"name": "empirical"}, recipe="demo", seed=0,
+        ...           epochs=5)
         >>> print(summary(run))
         digits: 10 % of its training set for validation, all others for training; lenet
         5 epochs, batches of 64, SGD, lr 0.1 (cosine), momentum 0.9 (Nesterov), weight decay 0.0005, augmentation none

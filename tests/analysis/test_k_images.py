@@ -56,7 +56,8 @@ def test_all_larger_k_are_compared_as_one():
     assert many_against_two(errors)["nested, α = 1"].mean == pytest.approx(0.25 + 0.04) and (
         many_against_two(errors)["nested, α = 1"].seeds == 2
     )
-    assert many_against_two({"nested, α = 1": {2: {0: 9.0}}}) == many_against_two({"nested, α = 1": {3: {0: 9.0}}}) == {}
+    for k in (2, 3):
+        assert many_against_two({"nested, α = 1": {k: {0: 9.0}}}) == {}
 
 
 def test_compositions_are_compared_at_the_same_k_and_concentration():

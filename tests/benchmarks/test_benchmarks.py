@@ -9,9 +9,9 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
-def _load(name):
+def _load(name, folder=FOLDER):
     """A benchmark as a module; the folder is no package."""
-    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", folder / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -48,5 +48,30 @@ def test_mixers_are_divided_by_their_peers():
     benchmark, threads = _load("mixers"), torch.get_num_threads()
     rows = benchmark.measure((4, 3, 16, 12), threads, turns=1)
     assert rows["torchvision MixUp"][1:] == rows["torchvision CutMix"][1:] == (1.0, 1.0)
+    for row, peer in (("mixlab Mixup", "torchvision MixUp"), ("mixlab CutMix", "torchvision CutMix")):
+        assert rows[row][1] == pytest.approx(rows[row][0] / rows[peer][0])
     assert {"mixlab Mixup", "mixlab DCutMix K=9", "kornia RandomCutMixV2"} < set(rows)
     assert all(number > 0 for row in rows.values() for number in row)
+
+
+def test_mixers_prints_a_table_for_every_heap_and_measures_in_processes_of_their_own(tmp_path, monkeypatch, capsys):
+    source = (FOLDER / "mixers.py").read_text()
+    (tmp_path / "mixers.py").write_text(source.replace("(256, 3, 32, 32)", "(4, 3, 8, 8)"))
+    benchmark, environments = _load("mixers", tmp_path), []
+    real = benchmark.subprocess.run
+
+    def run(command, **options):
+        environments.append(options["env"])
+        return real(command, **options)
+
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
+    monkeypatch.setattr(benchmark.subprocess, "run", run)
+    command = ["mixers.py", "--processes", "1", "--turns", "1", "--threads", "1", "--size", "256x3x32x32"]
+    monkeypatch.setattr(sys, "argv", command)
+    benchmark.main()
+    printed = capsys.readouterr().out
+    assert printed.count("256x3x32x32, ") == len(environments) == len(benchmark.HEAPS) == 2
+    assert printed.count("mixlab DCutMix K=9") == printed.count("torchvision MixUp") == 2
+    warm, default = environments
+    assert warm["MALLOC_TRIM_THRESHOLD_"] == str(2**33) and not any(name.startswith("MALLOC_") for name in default)

@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixlab.book.execute import ChapterError, code_cells, execute, executed, last, tidy, with_budget, write
+from mixlab.book.execute import (
+    ChapterError,
+    code_cells,
+    execute,
+    executed,
+    last,
+    tidy,
+    with_budget,
+    with_outputs,
+    write,
+)
 
 from .conftest import write_notebook
 
@@ -26,7 +36,6 @@ def test_a_chapter_runs_from_nothing_and_stays_as_it_is(project):
     execution = execute(chapter, "cpu")
     assert chapter.read_bytes() == before
     assert text(execution) == "cpu\n"
-    assert [cell.execution_count for cell in code_cells(execution.notebook)] == [1, 2, 3]
     assert code_cells(execution.notebook)[2].outputs[0].data["text/plain"] == "42"
 
 
@@ -80,6 +89,32 @@ def test_a_run_is_remembered_until_code_package_or_lock_change(project):
 
     write_notebook(chapter, "print(budget)", "6 * 8")
     assert last(project, chapter, "cpu") is None
+
+
+def test_a_remembered_run_that_cannot_be_read_is_made_again(project):
+    chapter = project.chapter("01")
+    executed(project, chapter, "cpu")
+    (remembered,) = (project.output / "executed" / "cpu").glob("01*.ipynb")
+    remembered.write_text("")
+    assert last(project, chapter, "cpu") is None
+    assert executed(project, chapter, "cpu").fresh and last(project, chapter, "cpu") is not None
+
+
+def test_a_kernel_that_does_not_start_is_one_error(project, monkeypatch):
+    from nbclient import NotebookClient
+
+    def execute_nothing(client, **options):
+        raise RuntimeError("Kernel didn't respond in 60 seconds")
+
+    monkeypatch.setattr(NotebookClient, "execute", execute_nothing)
+    with pytest.raises(ChapterError, match="01-first stopped at budget 'cpu':\nKernel didn't respond"):
+        execute(project.chapter("01"), "cpu")
+
+
+def test_outputs_of_other_code_are_refused(project):
+    first, second = (nbformat.read(project.chapter(name), as_version=4) for name in ("01", "02"))
+    with pytest.raises(ValueError, match="this notebook's code"):
+        with_outputs(first, second)
 
 
 def test_new_prose_keeps_the_outputs_and_is_shown(project):

@@ -13,7 +13,8 @@ from mixlab.data import SOURCES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(r"^    ((?:mixlab|source) .*)$", README, re.MULTILINE)
+COMMAND = re.compile(r"^    ((?:mixlab|source) .*)$", re.MULTILINE)
+COMMANDS = COMMAND.findall(README)
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("mixlab ")])
@@ -24,9 +25,11 @@ def test_a_command_has_the_options_it_is_shown_with(line):
     assert CliRunner().invoke(app, [*words, "--no-such-option"]).exit_code == 2
 
 
-def test_the_environment_is_active_before_the_first_command():
+@pytest.mark.parametrize("page", ["README.md", "book/index.md"])
+def test_the_environment_is_active_before_the_first_command(page):
     """The two make commands put nothing on the path."""
-    assert COMMANDS[0] == "source .venv/bin/activate" and len(COMMANDS) > 1
+    first, *others = COMMAND.findall((ROOT / page).read_text())
+    assert first == "source .venv/bin/activate" and others
     assert README.index("source .venv") < min(README.index("```python"), README.index("`mixlab --help`"))
 
 
@@ -43,3 +46,6 @@ def test_contributors_are_told_the_length_of_a_line_that_is_checked():
     length = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["line-length"]
     said = re.findall(r"lines of at most (\d+) characters", (ROOT / "CONTRIBUTING.md").read_text())
     assert said == [str(length)]
+    files = [path for folder in ("mixlab", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    longest = {path.name: max(map(len, path.read_text().splitlines()), default=0) for path in files}
+    assert {name: reached for name, reached in longest.items() if reached > length} == {}

@@ -1,5 +1,8 @@
 """Rendering: executed chapters on the page, warnings as errors, and nothing written outside `_build`."""
 
+import subprocess
+
+import nbformat
 import pytest
 from typer.testing import CliRunner
 
@@ -52,6 +55,47 @@ def test_store_writes_outputs_and_status_knows_them(project, monkeypatch):
     assert runner.invoke(app, ["store"]).exit_code == 0
     assert '"execution_count": 3' in project.chapter("01").read_text()
     assert runner.invoke(app, ["status"]).output.count("up to date") == 2
+
+
+def test_store_keeps_what_was_written_while_it_ran(project, monkeypatch):
+    from mixlab.cli import book
+
+    real, chapter = book._executions, project.chapter("01")
+
+    def edited(source, title, code):
+        notebook = nbformat.read(source, as_version=4)
+        notebook.cells[0].source, notebook.cells[2].source = title, code
+        nbformat.write(notebook, source)
+
+    monkeypatch.chdir(project.root)
+    for code, status in (("print(budget)", 0), ("print(2)", 1)):
+        def meanwhile(*arguments, code=code):
+            done = real(*arguments)
+            edited(chapter, "# Written meanwhile", code)
+            return done
+
+        monkeypatch.setattr(book, "_executions", meanwhile)
+        result = CliRunner().invoke(app, ["store"])
+        assert result.exit_code == status
+        present = nbformat.read(chapter, as_version=4)
+        assert (present.cells[0].source, present.cells[2].source) == ("# Written meanwhile", code)
+    assert "01-first changed while it ran" in result.output
+
+
+def test_a_build_cut_short_hides_no_warning(project, monkeypatch):
+    (project.book / "index.md").write_text("# A small book\n\n{eq}`nowhere`\n")
+    with monkeypatch.context() as interrupted:
+        real = subprocess.run
+
+        def cut_short(*arguments, **options):
+            real(*arguments, **options)
+            raise KeyboardInterrupt
+
+        interrupted.setattr(subprocess, "run", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            render(project, {}, project.book)
+    with pytest.raises(RenderError, match="nowhere"):
+        render(project, {}, project.book)
 
 
 def test_run_leaves_a_copy(project, monkeypatch, tmp_path):

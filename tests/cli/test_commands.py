@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -28,10 +29,36 @@ def test_info_names_versions_device_and_data(monkeypatch, tmp_path):
 
 def test_every_command_has_help():
     for name in cli.COMMANDS:
-        assert call(name, "--help").exit_code == 0, name
+        result = call(name, "--help")
+        assert result.exit_code == 0 and "Not available" not in result.stdout, name
+
+
+def test_options_of_a_benchmark_reach_it(monkeypatch):
+    called = []
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(subprocess, "run", lambda command: called.append(command) or SimpleNamespace(returncode=3))
+    assert call("bench", "mixers", "--processes", "1").exit_code == 3
+    assert [str(word) for word in called[0][1:]] == [str(ROOT / "benchmarks" / "mixers.py"), "--processes", "1"]
+
+
+def test_a_command_with_a_mistake_of_ours_is_not_called_a_missing_requirement(monkeypatch):
+    def mistaken(name):
+        raise ModuleNotFoundError("No module named 'mixlab.nowhere'", name="mixlab.nowhere")
+
+    monkeypatch.setattr(cli.importlib, "import_module", mistaken)
+    with pytest.raises(ModuleNotFoundError):
+        cli._mount("info")
 
 
 def test_a_command_whose_requirement_is_missing_says_so_and_the_others_work(monkeypatch):
+    real = cli.importlib.import_module
+
+    def lacking(name):
+        if name == "mixlab.cli.nowhere":
+            raise ModuleNotFoundError("No module named 'paper'", name="paper")
+        return real(name)
+
+    monkeypatch.setattr(cli.importlib, "import_module", lacking)
     monkeypatch.setattr(cli, "app", typer.Typer())
     cli._mount("nowhere")
     cli._mount("info")
