@@ -114,7 +114,8 @@ def verdict(differences: Mapping[object, Difference]) -> str:
     Example:
         >>> from mixlab.analysis.paired import paired_difference
         >>> print(verdict({("nested, α = 1", 3): paired_difference([9.0, 9.1, 9.2], [9.1, 9.0, 9.2])}))
-        1 comparison: 0 intervals below zero, 0 above, 1 around it (0.1 expected to leave it out by chance).
+        1 comparison: 0 intervals below zero, 0 above, 1 around it.
+        By chance alone 0.1 would leave it out.
         3 seeds are too few to order anything.
     """
     if not differences:
@@ -137,7 +138,7 @@ def verdict(differences: Mapping[object, Difference]) -> str:
 def _sides(tested: Sequence[Difference]) -> str:
     below, above = sum(each.high < 0 for each in tested), sum(each.low > 0 for each in tested)
     return (f"{_number(len(tested), 'comparison')}: {_number(below, 'interval')} below zero, {above} above, "
-            f"{len(tested) - below - above} around it ({0.05 * len(tested):.1f} expected to leave it out by chance).")
+            f"{len(tested) - below - above} around it.\nBy chance alone {0.05 * len(tested):.1f} would leave it out.")
 
 
 def _number(count: int, noun: str) -> str:

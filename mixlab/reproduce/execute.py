@@ -41,14 +41,15 @@ def recipe_of(run: Run) -> Recipe:
 
 
 def summary(run: Run) -> str:
-    """What a run trains, on what and how, in two lines for a reader. Its risk and its seed are left out.
+    """What a run trains, on what and how, in a few lines for a reader. Its risk and its seed are left out.
 
     Example:
         >>> run = Run("a", "A", data="digits", model="lenet", risk={"name": "empirical"}, recipe="demo", seed=0,
         ...           epochs=5)
         >>> print(summary(run))
-        digits: 10 % of its training set for validation, all others for training; lenet
-        5 epochs, batches of 64, SGD, lr 0.1 (cosine), momentum 0.9 (Nesterov), weight decay 0.0005, augmentation none
+        digits: 10 % of its training set for validation, all others for training
+        lenet, 5 epochs, batches of 64, augmentation none
+        SGD, lr 0.1 (cosine), momentum 0.9 (Nesterov), weight decay 0.0005
     """
     recipe = recipe_of(run)
     images = "all others" if run.limit is None else f"{run.limit} others"
@@ -56,10 +57,9 @@ def summary(run: Run) -> str:
     momentum = f"momentum {recipe.momentum:g}" + " (Nesterov)" * recipe.nesterov
     schedule = type(recipe.schedule).__name__.lower()
     return (
-        f"{run.data}: {100 * run.validation:g} % of its training set for validation, {images} for training; "
-        f"{run.model}{width}\n"
-        f"{recipe.epochs} epochs, batches of {recipe.batch_size}, SGD, lr {recipe.lr:g} ({schedule}), {momentum}, "
-        f"weight decay {recipe.weight_decay:g}, augmentation {recipe.augment}"
+        f"{run.data}: {100 * run.validation:g} % of its training set for validation, {images} for training\n"
+        f"{run.model}{width}, {recipe.epochs} epochs, batches of {recipe.batch_size}, augmentation {recipe.augment}\n"
+        f"SGD, lr {recipe.lr:g} ({schedule}), {momentum}, weight decay {recipe.weight_decay:g}"
     )
 
 

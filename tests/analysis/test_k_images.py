@@ -71,7 +71,7 @@ def test_compositions_are_compared_at_the_same_k_and_concentration():
 
 def test_verdict_counts_sides_and_orders_only_with_five_seeds():
     three, five = (verdict(against_two(errors_by_k(records({2: 0.0, 3: -0.5, 9: 1.0}, n)))) for n in (3, 5))
-    counted = "2 comparisons: 1 interval below zero, 1 above, 0 around it (0.1 expected to leave it out by chance).\n"
+    counted = "2 comparisons: 1 interval below zero, 1 above, 0 around it.\nBy chance alone 0.1 would leave it out.\n"
     assert three == counted + "3 seeds are too few to order anything."
     assert five == counted + "With 5 seeds or more: 1 lower, 1 higher, 0 undecided."
 
@@ -81,7 +81,8 @@ def test_one_seed_says_nothing_and_silences_nobody():
     one = against_two(errors_by_k(records({2: 0.0, 9: 1.0}, 1)))
     assert verdict(one) == "1 comparison of one seed: no interval, nothing can be told."
     assert verdict(five | one) == "\n".join([
-        "1 comparison: 1 interval below zero, 0 above, 0 around it (0.1 expected to leave it out by chance).",
+        "1 comparison: 1 interval below zero, 0 above, 0 around it.",
+        "By chance alone 0.1 would leave it out.",
         "1 comparison of one seed: no interval, nothing can be told.",
         "With 5 seeds or more: 1 lower, 0 higher, 0 undecided.",
     ])

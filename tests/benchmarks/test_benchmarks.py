@@ -1,6 +1,7 @@
 """The benchmarks run, at sizes that measure nothing, and report what they say."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def test_mixers_prints_a_table_for_every_heap_and_measures_in_processes_of_their
         return real(command, **options)
 
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
-    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent), prepend=os.pathsep)
     monkeypatch.setattr(benchmark.subprocess, "run", run)
     command = ["mixers.py", "--processes", "1", "--turns", "1", "--threads", "1", "--size", "256x3x32x32"]
     monkeypatch.setattr(sys, "argv", command)

@@ -97,11 +97,12 @@ def test_an_arithmetic_mistake_of_ours_keeps_its_traceback(mixlab, monkeypatch):
         mixlab(*SMALL)
 
 
-def test_processes_of_a_launcher_leave_one_record_and_print_one_table(tmp_path):
+def test_processes_of_a_launcher_leave_one_record_and_print_one_table(tmp_path, monkeypatch):
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "mixlab"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]), prepend=os.pathsep)
     done = subprocess.run([*launcher, *SMALL, "--processes", "2", "--resume", "--out", tmp_path / "run"],
-                          env=environment, capture_output=True, text=True)
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("last epoch") == 1
     assert done.stderr.count("nothing to continue") == 1

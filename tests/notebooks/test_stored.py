@@ -94,6 +94,12 @@ def test_every_figure_is_a_png_and_is_described(chapter):
 
 
 @every
+def test_no_line_of_code_is_wider_than_the_page(chapter):
+    lines = [line for cell in code_cells(read(chapter)) for line in cell.source.splitlines()]
+    assert [line for line in lines if len(line) > 85] == []
+
+
+@every
 def test_the_file_is_small(chapter):
     assert chapter.stat().st_size < 1_500_000
 

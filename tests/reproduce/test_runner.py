@@ -125,13 +125,14 @@ def test_a_killed_runner_takes_its_runs_along_and_its_successor_goes_on(tmp_path
 
     beat = tmp_path / "beat"
     monkeypatch.setenv("MIXLAB_TEST_BEAT", str(beat))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     waiting = replace(MIXED, name="waiting", measure="waiting:wait_once")
     experiment = Experiment("long", (waiting,))
     runner = multiprocessing.get_context("spawn").Process(
         target=run, args=(experiment, tmp_path / "results"), kwargs={"work": tmp_path / "runs"})
     runner.start()
-    wait_for(beat.exists)
+    wait_for(lambda: beat.exists() or not runner.is_alive())
+    assert beat.exists(), "the runner ended before its run had begun"
     os.kill(runner.pid, signal.SIGKILL)
     runner.join()
     wait_for(lambda: quiet(beat))
@@ -148,7 +149,7 @@ def test_a_killed_runner_takes_its_runs_along_and_its_successor_goes_on(tmp_path
 
 
 def test_a_run_that_crashes_is_reported_with_its_signal(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     experiment = Experiment("crash", (replace(TINY, measure="waiting:die"),))
     failures = run(experiment, tmp_path / "results", work=tmp_path / "runs")
     assert failures["tiny-s0"].startswith("killed by SIGSEGV")
