@@ -42,11 +42,11 @@ def points(found: Areas) -> dict[str, dict[str, list[float]]]:
 def verdict(found: Areas) -> str:
     """What both readings are worth beside each of the other scores and beside each other, one line per comparison.
 
-    Args:
-        found: numbers of three decimals, such as areas.
-
     An ordering, higher or lower, is printed where :attr:`~mixlab.analysis.paired.Difference.ordered` allows it;
     otherwise the interval speaks.
+
+    Args:
+        found: areas under the curve, see :func:`areas`.
     """
     if not found:
         return "No run is on record: nothing can be said."

@@ -9,6 +9,7 @@ are then differences between the images (common random numbers), and neither ord
 """
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -176,7 +177,7 @@ def _check(images: Tensor, labels: Tensor, num_classes: int, k: int, alpha: floa
         raise ValueError(f"expected labels in [0, {num_classes}), received {int(labels.min())} to {int(labels.max())}")
     if not alpha > 0:
         raise ValueError(f"expected a positive alpha, received {alpha}")
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(images) + 1:
+    if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= k <= len(images) + 1:
         raise ValueError(f"expected an integer 1 <= k <= {len(images) + 1}, since the pool has {len(images)} rows, "
                          f"received {k}")
     if not 0 < anchor_share <= 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 LOCK = "lock"  # the file that a run holds beside its checkpoints
@@ -15,7 +15,7 @@ LOCK = "lock"  # the file that a run holds beside its checkpoints
 def alone(path: Path) -> Iterator[None]:
     """Hold a folder or a file against every other command; the lock ends with this process, however it ends.
 
-    Where it cannot be locked, because the file system has no locks, say, a warning says so and nothing is held.
+    Where the system has no locks, or the file system none, a warning says so and nothing is held.
 
     Args:
         path: a folder, which is held without any file in it, or a file, which is made if it is not there, with the
@@ -23,18 +23,27 @@ def alone(path: Path) -> Iterator[None]:
 
     Raises:
         ValueError: if another command, or this one, holds it already.
-        OSError: if the folder of a file cannot be made.
+        OSError: if the file or its folder cannot be made or opened.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as held:
+    try:
+        import fcntl
+    except ImportError as error:  # Windows
+        _warn(path, error)
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+    try:
         try:
-            import fcntl
-
-            descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
-            held.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(f"another command is at work and holds {path}: wait for it, or stop it") from None
-        except (ImportError, OSError) as error:  # Windows, and some file systems of clusters
-            warnings.warn(f"{path} cannot be locked ({error}): run no second command there", stacklevel=3)
+        except OSError as error:  # some file systems of clusters
+            _warn(path, error)
         yield
+    finally:
+        os.close(descriptor)
+
+
+def _warn(path: Path, error: Exception) -> None:
+    warnings.warn(f"{path} cannot be locked ({error}): run no second command there", stacklevel=4)

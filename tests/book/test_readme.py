@@ -47,5 +47,5 @@ def test_contributors_are_told_the_length_of_a_line_that_is_checked():
     said = re.findall(r"lines of at most (\d+) characters", (ROOT / "CONTRIBUTING.md").read_text())
     assert said == [str(length)]
     files = [path for folder in ("mixlab", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
-    longest = {path.name: max(map(len, path.read_text().splitlines()), default=0) for path in files}
+    longest = {str(path): max(map(len, path.read_text().splitlines()), default=0) for path in files}
     assert {name: reached for name, reached in longest.items() if reached > length} == {}

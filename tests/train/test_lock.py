@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,4 +79,16 @@ def test_a_file_system_without_locks_holds_nothing_and_says_so(tmp_path, monkeyp
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.warns(UserWarning, match="cannot be locked .Function not implemented."), alone(tmp_path):
+        pass
+
+
+def test_a_file_that_may_not_be_opened_is_no_warning_but_an_error(tmp_path):
+    (tmp_path / LOCK).symlink_to(tmp_path / "nowhere" / LOCK)
+    with pytest.raises(FileNotFoundError), alone(tmp_path / LOCK):
+        pass
+
+
+def test_a_system_without_locks_holds_nothing_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with pytest.warns(UserWarning, match="cannot be locked"), alone(tmp_path / LOCK):
         pass
