@@ -9,12 +9,12 @@ are then differences between the images (common random numbers), and neither ord
 """
 
 from dataclasses import dataclass
-from numbers import Integral
 
 import torch
 from torch import Tensor
 
 from mixlab import priors
+from mixlab.checks import whole
 from mixlab.masks import Constant, NestedBoxes
 from mixlab.mixers.regional import nested_boxes
 
@@ -177,10 +177,10 @@ def _check(images: Tensor, labels: Tensor, num_classes: int, k: int, alpha: floa
         raise ValueError(f"expected labels in [0, {num_classes}), received {int(labels.min())} to {int(labels.max())}")
     if not alpha > 0:
         raise ValueError(f"expected a positive alpha, received {alpha}")
-    if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= k <= len(images) + 1:
+    if not whole(k) or not 1 <= k <= len(images) + 1:
         raise ValueError(f"expected an integer 1 <= k <= {len(images) + 1}, since the pool has {len(images)} rows, "
                          f"received {k}")
     if not 0 < anchor_share <= 1:
         raise ValueError(f"expected an anchor share in (0, 1], received {anchor_share}")
-    if draws < 1:
-        raise ValueError(f"expected at least one draw, received {draws}")
+    if not whole(draws) or draws < 1:
+        raise ValueError(f"expected at least one draw, a whole number, received {draws!r}")

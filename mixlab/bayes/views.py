@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixlab.checks import whole
 from mixlab.data.augment import PADDING, normalise
 from mixlab.models import inference
 
@@ -47,8 +48,8 @@ def view_predictive(
         >>> view_predictive(nn.Flatten(), images, mean=(0.0,), std=(1.0,), draws=3, generator=g, padding=0)[0, :2]
         tensor([0.0625, 0.0625], dtype=torch.float64)
     """
-    if draws < 1:
-        raise ValueError(f"expected at least one draw, received {draws}")
+    if not whole(draws) or draws < 1:
+        raise ValueError(f"expected at least one draw, a whole number, received {draws!r}")
     shifts = torch.randint(2 * padding + 1, (draws, 2), generator=generator).tolist()
     mirrored = torch.randint(2, (draws,), generator=generator).bool().tolist()
     device = next((parameter.device for parameter in model.parameters()), images.device)

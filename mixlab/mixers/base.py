@@ -3,13 +3,14 @@
 import math
 import os
 from dataclasses import dataclass, field, fields
-from numbers import Integral, Real
+from numbers import Real
 
 import torch
 from torch import Tensor
 from torch.utils.data import default_collate, get_worker_info
 
 from mixlab import priors, rng
+from mixlab.checks import whole
 from mixlab.masks import MOST_SOURCES
 from mixlab.mix import Mix
 
@@ -43,7 +44,7 @@ class Mixer:
             value = getattr(self, each.name)
             if each.type is float and isinstance(value, Real):
                 object.__setattr__(self, each.name, float(value))
-            elif isinstance(value, Integral) and not isinstance(value, bool):
+            elif whole(value):
                 object.__setattr__(self, each.name, int(value))
 
     def draw(self, images: Tensor, labels: Tensor | None = None, *, generator: torch.Generator | None = None) -> Mix:
@@ -183,7 +184,7 @@ def check_alpha(alpha: float) -> None:
 
 def check_k(k: int) -> None:
     """Raise ValueError unless ``k`` is an integer number of sources that an owner map can name."""
-    if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= k <= MOST_SOURCES:
+    if not whole(k) or not 1 <= k <= MOST_SOURCES:
         raise ValueError(f"expected an integer number of sources k in 1..{MOST_SOURCES}, received {k!r}")
 
 

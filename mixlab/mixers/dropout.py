@@ -11,11 +11,11 @@ r"""Regional dropout: part of an image is hidden, and its label stays.
 """
 
 from dataclasses import dataclass, fields
-from numbers import Integral
 
 import torch
 from torch import Tensor
 
+from mixlab.checks import whole
 from mixlab.masks import NestedBoxes, Owners
 from mixlab.mix import Mix
 from mixlab.mixers.base import Mixer, image_size
@@ -70,7 +70,7 @@ class Cutout(_Hiding):
     fill: Tensor | float = 0.0
 
     def __post_init__(self):
-        if isinstance(self.side, bool) or not isinstance(self.side, Integral) or self.side < 1:
+        if not whole(self.side) or self.side < 1:
             raise ValueError(f"expected a side of at least one pixel, received {self.side!r}")
         super().__post_init__()
 

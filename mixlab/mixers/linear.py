@@ -13,11 +13,11 @@ et al., 2002) blends an example with a near one of its own class.
 """
 
 from dataclasses import dataclass
-from numbers import Integral
 
 import torch
 from torch import Tensor
 
+from mixlab.checks import whole
 from mixlab.masks import Constant
 from mixlab.mix import Mix
 from mixlab.mixers.base import KMixer, Mixer, PairMixer, draw_shares
@@ -116,7 +116,7 @@ class SMOTE(Mixer):
     neighbours: int = 5
 
     def __post_init__(self):
-        if isinstance(self.neighbours, bool) or not isinstance(self.neighbours, Integral) or self.neighbours < 1:
+        if not whole(self.neighbours) or self.neighbours < 1:
             raise ValueError(f"expected an integer number of neighbours >= 1, received {self.neighbours!r}")
         super().__post_init__()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from mixlab.checks import whole
 from mixlab.models.initialise import initialise
 from mixlab.models.lenet import LeNet
 from mixlab.models.preact_resnet import preact_resnet18
@@ -114,7 +115,7 @@ def build(
     """
     sizes = {"num_classes": num_classes, "in_channels": in_channels, "width": 1 if width is None else width}
     for option, value in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not whole(value) or value < 1:
             raise ValueError(f"expected a positive integer {option}, received {value!r}")
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     if generator.device.type != "cpu":

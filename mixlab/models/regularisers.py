@@ -1,10 +1,11 @@
 """Regularisers inside residual blocks, the baselines of mixing: torchvision's layers, wired in."""
 
 from dataclasses import dataclass
-from numbers import Integral
 
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth, drop_block2d
+
+from mixlab.checks import whole
 
 __all__ = ["DropBlock", "Regularisers"]
 
@@ -75,7 +76,7 @@ class Regularisers:
             if not 0 <= rate <= 1:
                 raise ValueError(f"expected {name} in [0, 1], received {rate}")
         size = self.block_size
-        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1 or size % 2 != 1:
+        if not whole(size) or size < 1 or size % 2 != 1:
             raise ValueError(f"expected a positive odd block_size, received {size!r}")
 
     def inside(self) -> nn.Module:

@@ -8,12 +8,12 @@ for every row of a batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Protocol
 
 import torch
 from torch import Generator, Tensor, nn
 
+from mixlab.checks import whole
 from mixlab.risk.empirical import distributions
 from mixlab.risk.loss import soft_cross_entropy
 
@@ -96,7 +96,7 @@ class FlipCrop:
     padding: int = 4
 
     def __post_init__(self):
-        if isinstance(self.padding, bool) or not isinstance(self.padding, Integral) or self.padding < 0:
+        if not whole(self.padding) or self.padding < 0:
             raise ValueError(f"expected a padding of whole pixels, at least 0, received {self.padding!r}")
 
     def sample(self, images: Tensor, labels: Tensor, num_classes: int, generator: Generator) -> tuple[Tensor, Tensor]:

@@ -113,7 +113,8 @@ def test_generator_alone_decides(kind):
 @KINDS
 @pytest.mark.parametrize("change, message", [
     ({"k": 0}, "1 <= k"), ({"k": 14}, "1 <= k"), ({"anchor_share": 0.0}, "anchor share"),
-    ({"anchor_share": 1.5}, "anchor share"), ({"draws": 0}, "at least one draw"), ({"alpha": 0.0}, "positive"),
+    ({"anchor_share": 1.5}, "anchor share"), ({"draws": 0}, "at least one draw"), ({"draws": 1.5}, "whole number"),
+    ({"alpha": 0.0}, "positive"),
     ({"k": 1, "alpha": -3.0}, "positive"), ({"k": 2.0}, "integer"), ({"labels": LABELS + 1}, r"in \[0, 4\)"),
     ({"labels": LABELS - 1}, "received -1 to 2"), ({"labels": LABELS.float()}, "int64 labels"),
     ({"pool": POOL.to(torch.uint8)}, "floating-point images"),

@@ -49,6 +49,7 @@ def test_symmetric_pictures_without_padding_are_one_pass():
     assert torch.allclose(views(model, 4, padding=0, images=images), once, atol=1e-7)
 
 
-def test_no_view_is_refused():
+@pytest.mark.parametrize("draws", [0, 1.5, True])
+def test_anything_but_a_number_of_views_is_refused(draws):
     with pytest.raises(ValueError, match="at least one draw"):
-        views(network(), 0)
+        views(network(), draws)
