@@ -98,7 +98,8 @@ def test_an_arithmetic_mistake_of_ours_keeps_its_traceback(mixlab, monkeypatch):
 
 
 def test_processes_of_a_launcher_leave_one_record_and_print_one_table(tmp_path, monkeypatch):
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "mixlab"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+                "--log-dir", tmp_path / "logs", "-m", "mixlab"]
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]), prepend=os.pathsep)
     done = subprocess.run([*launcher, *SMALL, "--processes", "2", "--resume", "--out", tmp_path / "run"],
