@@ -10,6 +10,7 @@ from mixlab.analysis.settings import against
 
 __all__ = [
     "against_two",
+    "against_unmixed",
     "errors_by_k",
     "family",
     "many_against_two",
@@ -64,6 +65,16 @@ def against_two(errors: Errors) -> dict[tuple[str, int], Difference]:
     Pairs without a common seed are left out.
     """
     return {(name, k): each for name, by_k in errors.items() for k, each in against(by_k, 2).items()}
+
+
+def against_unmixed(frame) -> dict[tuple[str, int], Difference]:
+    """Error of every setting that mixes minus the error without mixing at the same seeds; (family, K) -> difference."""
+    none = {row["seed"]: row["test_error"] for _, row in frame.iterrows() if family(row["risk"]) is None}
+    return {
+        (name, k): each
+        for name, by_k in errors_by_k(frame).items()
+        for k, each in against({"none": none, **by_k}, "none").items()
+    }
 
 
 def many_against_two(errors: Errors) -> dict[str, Difference]:

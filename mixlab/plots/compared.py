@@ -8,7 +8,7 @@ import numpy as np
 import seaborn
 from matplotlib.figure import Figure
 
-__all__ = ["detectors", "oversampled", "settings", "strengths"]
+__all__ = ["detectors", "over_numbers", "oversampled", "settings", "strengths"]
 
 
 def settings(
@@ -71,6 +71,35 @@ def strengths(
     ax.set_xticklabels([f"{strength:g}" for strength in strengths_seen])
     if table:
         ax.legend(fontsize=9)
+    return figure
+
+
+def over_numbers(
+    families: Mapping[str, Sequence[tuple[Mapping[str, float], Sequence[float]]]],
+    reference: tuple[str, Mapping[str, float], float],
+    quantity: str = "test error, %",
+) -> Figure:
+    """Results of settings over each of the numbers that a setting has, one panel per number.
+
+    Args:
+        families: for every family, its settings: numbers by name, and the results of the seeds.
+        reference: label, numbers and result of a point that all are compared with.
+        quantity: what the results are.
+    """
+    label, origin, result = reference
+    figure, axes = plt.subplots(1, len(origin), figsize=(4.4 * len(origin), 3.9), sharey=True, squeeze=False)
+    looks = dict(zip(families, zip(seaborn.color_palette("colorblind", len(families)), cycle("os^Dv<>P"))))
+    for ax, number in zip(axes[0], origin):
+        ax.plot(origin[number], result, "*", color="black", markersize=11, label=label)
+        for family, (colour, marker) in looks.items():
+            places = [numbers[number] for numbers, _ in families[family]]
+            results = [values for _, values in families[family]]
+            ax.vlines(places, [min(values) for values in results], [max(values) for values in results], color=colour)
+            means = [np.mean(values) for values in results]
+            ax.plot(places, means, marker, color=colour, markersize=6, alpha=0.8, label=family)
+        ax.set(xlabel=number)
+    axes[0, 0].set_ylabel(quantity)
+    axes[0, 0].legend(fontsize=8)
     return figure
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from mixlab.analysis.k_images import (
     against_two,
+    against_unmixed,
     errors_by_k,
     family,
     many_against_two,
@@ -58,6 +59,16 @@ def test_all_larger_k_are_compared_as_one():
     )
     for k in (2, 3):
         assert many_against_two({"nested, α = 1": {k: {0: 9.0}}}) == {}
+
+
+def test_every_setting_is_compared_with_none():
+    frame = records({2: 0.0, 3: -0.5}, 3)
+    found = against_unmixed(frame)
+    # Without mixing seed s has 10 + s, at K = 2 it has 9 + 1.02 s.
+    assert [(kind, round(each.mean, 6), each.seeds) for kind, each in found.items()] == [
+        (("nested, α = 1", 2), -0.98, 3), (("nested, α = 1", 3), -1.47, 3),
+    ]
+    assert against_unmixed(frame[frame.row != "ERM"]) == {} == against_unmixed(pandas.DataFrame())
 
 
 def test_compositions_are_compared_at_the_same_k_and_concentration():

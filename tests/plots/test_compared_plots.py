@@ -22,6 +22,23 @@ def test_every_width_has_a_line(widths):
     assert names == [f"width {width}" for width in range(widths)]
 
 
+@pytest.mark.parametrize("count", [0, 1, 6, 9])
+def test_every_family_has_a_mark_over_every_number(count):
+    families = {
+        f"family {n}": [({"K": 2, "size": 1.5 + n}, [9.0, 10.0]), ({"K": 5, "size": 3.0 + n}, [12.0])]
+        for n in range(count)
+    }
+    left, right = compared.over_numbers(families, ("none", {"K": 1, "size": 1.0}, 8.0)).axes
+    assert left.get_legend_handles_labels()[1] == ["none", *families]
+    assert (left.get_xlabel(), right.get_xlabel()) == ("K", "size")
+    for axis, places in ((left, lambda n: (2, 5)), (right, lambda n: (1.5 + n, 3.0 + n))):
+        marked = axis.lines[1:]
+        assert [line.get_xydata().tolist() for line in marked] == [
+            [[first, 9.5], [second, 12.0]] for first, second in map(places, range(count))
+        ]
+        assert len({(line.get_color(), line.get_marker()) for line in marked}) == count
+
+
 def test_every_way_to_oversample_has_a_mark():
     point = Detection(recall=torch.tensor([[0.5]]), alarms=torch.tensor([[0.1]]))
     axis = compared.detectors({"tree": dict.fromkeys("abcde", point)}).axes[0]

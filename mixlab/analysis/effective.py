@@ -1,0 +1,117 @@
+"""What orders the settings of the K-image grid: the number of images K, or how many of them count?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+import torch
+from torch import Tensor
+
+from mixlab.analysis.k_images import family
+from mixlab.analysis.shares import measured_effective_images
+from mixlab.data.registry import find
+from mixlab.mixers import build_mixer
+
+__all__ = ["Setting", "decided", "points", "rank_correlations", "settings"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting of the grid: what it mixes, how many of its images count, and what came of it.
+
+    Args:
+        family: all of the setting but K.
+        k: number of images K.
+        effective: one over the mean of the summed squared shares, as drawn for images of the data's size.
+        largest: mean share of the image that has most of the picture, in the same draws.
+        errors: test error by seed, in percent.
+    """
+
+    family: str
+    k: int
+    effective: float
+    largest: float
+    errors: dict[int, float]
+
+
+def settings(frame, n: int, *, generator: torch.Generator) -> list[Setting]:
+    """The settings that mix, each with the effective number of its own shares in whole pixels.
+
+    Args:
+        frame: records of the grid, see `mixlab.reproduce.load`; it may be empty.
+        n: mixes drawn for each setting.
+        generator: source of the draws, a CPU one.
+    """
+    found: dict[tuple[str, int], Setting] = {}
+    for _, row in frame.iterrows():
+        if (kind := family(row["risk"])) is None:
+            continue
+        if kind not in found:
+            shares = _shares(row["risk"]["mixer"], row["data"], n, generator)
+            largest = float(shares.amax(1).double().mean())
+            found[kind] = Setting(*kind, measured_effective_images(shares), largest, {})
+        found[kind].errors[row["seed"]] = row["test_error"]
+    return list(found.values())
+
+
+def _shares(mixer: Mapping, data: str, n: int, generator: torch.Generator) -> Tensor:
+    images = torch.zeros(1).expand(n, *find(data).shape)  # one number, seen n times: a draw looks at the shape alone
+    return build_mixer(**mixer).draw(images, generator=generator).shares
+
+
+def rank_correlations(of: Sequence[Setting]) -> dict[str, list[float]]:
+    """Spearman's rank correlation of the test error with each number that a setting has, one for each seed.
+
+    Only seeds that every setting has are used; tied ranks are averaged.
+
+    Example:
+        >>> found = rank_correlations([Setting("a", 2, 1.5, 0.7, {0: 9.0}), Setting("b", 9, 1.4, 0.8, {0: 8.0})])
+        >>> {name: [round(each, 2) for each in values] for name, values in found.items()}
+        {'K': [-1.0], 'effective number': [1.0], 'largest share': [-1.0]}
+    """
+    from scipy.stats import spearmanr
+
+    numbers = {
+        "K": [each.k for each in of],
+        "effective number": [each.effective for each in of],
+        "largest share": [each.largest for each in of],
+    }
+    return {
+        name: [float(spearmanr(values, [each.errors[seed] for each in of]).statistic) for seed in _common(of)]
+        for name, values in numbers.items()
+    }
+
+
+def decided(of: Sequence[Setting]) -> tuple[int, list[int]]:
+    """Pairs in which fewer images K have the larger effective number, and in how many of them this one errs more.
+
+    Returns:
+        The number of such pairs, and for each seed that every setting has the number of those in which the error
+        goes with the effective number and against K.
+
+    Example:
+        >>> decided([Setting("a", 2, 1.5, 0.7, {0: 9.0}), Setting("b", 9, 1.4, 0.8, {0: 8.0})])
+        (1, [1])
+    """
+    pairs = [(a, b) for a, b in permutations(of, 2) if a.k < b.k and a.effective > b.effective]
+    return len(pairs), [sum(a.errors[seed] > b.errors[seed] for a, b in pairs) for seed in _common(of)]
+
+
+def points(of: Sequence[Setting]) -> dict[str, list[tuple[dict[str, float], list[float]]]]:
+    """Settings for a figure: family -> K and effective number, and the seeds' errors, of each setting.
+
+    Example:
+        >>> points([Setting("nested", 2, 1.5, 0.7, {0: 9.0, 1: 9.5})])
+        {'nested': [({'images mixed, K': 2, 'effective number of images': 1.5}, [9.0, 9.5])]}
+    """
+    found: dict[str, list[tuple[dict[str, float], list[float]]]] = {}
+    for each in of:
+        numbers = {"images mixed, K": each.k, "effective number of images": each.effective}
+        found.setdefault(each.family, []).append((numbers, list(each.errors.values())))
+    return found
+
+
+def _common(of: Sequence[Setting]) -> list[int]:
+    return sorted(set.intersection(*(set(each.errors) for each in of))) if of else []
