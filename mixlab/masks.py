@@ -8,7 +8,7 @@ In the three hard kinds slot k of a pixel's owner is a column of ``Mix.sources``
 nobody, and shows the fill value.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from numbers import Real
 
@@ -34,8 +34,8 @@ MOST_SOURCES = 254
 # calls win for two boxes, at 3x224x224 for any sensible K.
 _ELEMENTS_PER_BOX = 1024
 
-# Boxes of images so large (from about 3x210x210 on) are copied faster by all threads.
-_ELEMENTS_FOR_THREADS = 2**17
+# Boxes of images so large (from about 3x150x150 on) are copied faster by all threads.
+_ELEMENTS_FOR_THREADS = 2**16
 
 
 def _rows(values: Tensor, like: Tensor) -> Tensor:
@@ -211,15 +211,40 @@ def _choose(mask: Tensor, fresh: Tensor, other: Tensor) -> Tensor:
 def _paste(images: Tensor, sources: Tensor, boxes: Tensor, below: Tensor) -> Tensor:
     """A copy of ``below``, slot 0 of every row, with the row's boxes pasted on it from the rows of the other slots."""
     mixed = _fresh(below, images)
-    target, source = mixed.detach(), images.detach()
-    if images[:1].numel() < _ELEMENTS_FOR_THREADS:
-        # numpy slices in a third of the time that torch takes, but copies with one thread.
-        bits = _BITS.get(images.element_size(), images.dtype)
-        target, source = (tensor.view(bits).numpy() for tensor in (target, source))
-    for row, (others, edges) in enumerate(zip(sources[:, 1:].tolist(), boxes.tolist())):
-        for other, (top, left, bottom, right) in zip(others, edges):
-            target[row, ..., top:bottom, left:right] = source[other, ..., top:bottom, left:right]
+    copy = _copy_by_one if images[:1].numel() < _ELEMENTS_FOR_THREADS else _copy_by_all
+    rows = enumerate(zip(sources[:, 1:].tolist(), boxes.tolist()))
+    copy(mixed.detach(), images.detach(), ((row, *pair) for row, slots in rows for pair in zip(*slots)))
     return mixed
+
+
+#: A row to paste on, the row to paste from, and the box's edges: top, left, bottom, right.
+_Piece = tuple[int, int, list[int]]
+
+
+def _copy_by_one(target: Tensor, source: Tensor, pieces: Iterable[_Piece]) -> None:
+    """Copy boxes with one thread: numpy slices in a tenth of the time that torch takes."""
+    bits = _BITS.get(source.element_size(), source.dtype)
+    target, source = (tensor.view(bits).numpy() for tensor in (target, source))
+    for row, other, (top, left, bottom, right) in pieces:
+        target[row, ..., top:bottom, left:right] = source[other, ..., top:bottom, left:right]
+
+
+def _copy_by_all(target: Tensor, source: Tensor, pieces: Iterable[_Piece]) -> None:
+    """Copy boxes with all threads that torch has."""
+    into, out_of = _views(target), _views(source)
+    for row, other, edges in pieces:
+        into(row, *edges).copy_(out_of(other, *edges))
+
+
+def _views(images: Tensor) -> Callable[[int, int, int, int, int], Tensor]:
+    """Boxes of rows as views: one call each, where slicing takes three."""
+    start, strides, channels = images.storage_offset(), images.stride(), images.shape[1:-2]
+
+    def view(row: int, top: int, left: int, bottom: int, right: int) -> Tensor:
+        offset = start + row * strides[0] + top * strides[-2] + left * strides[-1]
+        return images.as_strided((*channels, bottom - top, right - left), strides[1:], offset)
+
+    return view
 
 
 class _Hard(_Masks):

@@ -214,7 +214,7 @@ def test_rows_that_are_alone_are_copied_once(form, size):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("size", [(6, 5), (70, 64)], ids=str)
+@pytest.mark.parametrize("size", [(6, 5), (70, 64), (230, 200)], ids=str)
 def test_views_are_read_and_never_written(form, size):
     mix = _mix(form, batch=4, k=3, size=size)
     large = torch.randn(4, 5, size[0] + 2, size[1] * 2, generator=seeded())
