@@ -64,7 +64,7 @@ def _shares(mixer: Mapping, data: str, n: int, generator: torch.Generator) -> Te
 def rank_correlations(of: Sequence[Setting]) -> dict[str, list[float]]:
     """Spearman's rank correlation of the test error with each number that a setting has, one for each seed.
 
-    Only seeds that every setting has are used; tied ranks are averaged.
+    Only seeds that every setting has are used; tied ranks are averaged. NaN where a number is the same for all.
 
     Example:
         >>> found = rank_correlations([Setting("a", 2, 1.5, 0.7, {0: 9.0}), Setting("b", 9, 1.4, 0.8, {0: 8.0})])
