@@ -34,8 +34,10 @@ def _concentration(alpha: float | Sequence[float] | Tensor, k: int | None) -> Te
     """``alpha`` as a float64 vector of length ``k`` on the CPU, every entry finite and at least `SMALLEST`."""
     values = alpha.tolist() if isinstance(alpha, Tensor) else alpha
     if isinstance(values, Real) and k is not None:
-        values = [values] * k
-    vector = torch.tensor(values, dtype=torch.float64)
+        # Every draw of a mixer passes here, and filling is cheaper than reading a list.
+        values, vector = [values], torch.full((max(k, 0),), float(values), dtype=torch.float64)
+    else:
+        vector = torch.tensor(values, dtype=torch.float64)
     if vector.ndim != 1 or (k is not None and len(vector) != k):
         raise ValueError(
             f"expected a number or a vector of {k or 'K'} concentrations, received shape {tuple(vector.shape)}"
