@@ -24,7 +24,7 @@ from oracle import (
 )
 
 from mixlab import Mix
-from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft
+from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft, _places
 
 FLOATS = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 DTYPES = [*FLOATS, torch.uint8, torch.int16, torch.int64, torch.bool]
@@ -153,6 +153,13 @@ def test_every_value_is_kept_and_none_leaks(dtype, k, size):
         assert same_bytes(mixed.masked_fill(mixed.isnan(), 1), expected.masked_fill(expected.isnan(), 1))
 
 
+def test_every_element_of_a_very_large_batch_has_a_place():
+    for count, smallest in ((2**31 - 1, torch.int32), (2**31, torch.int32), (2**31 + 1, torch.int64)):
+        images = torch.empty(count, dtype=torch.uint8, device="meta")  # no memory of that size is needed to ask
+        assert _places(images) == smallest
+        assert count - 1 <= torch.iinfo(smallest).max
+
+
 def test_two_threads_copy_what_one_copies():
     size = (224, 200)
     mix = Mix(_sources(40, 4), NestedBoxes(random_nested_boxes(40, 3, size, seeded()), size))
@@ -223,6 +230,7 @@ def test_views_are_read_and_never_written(form, size):
         "expanded channels": large[:, :1, : size[0], : size[1]].expand(-1, 3, -1, -1),
         "strided": large[:, 1:4, 2:, ::2],
         "transposed": torch.randn(4, 3, size[1], size[0], generator=seeded()).mT,
+        "rows innermost": torch.randn(3, *size, 4, generator=seeded()).permute(3, 0, 1, 2),
         "flipped batch": large[:, :3, : size[0], : size[1]].flip(0)[1:].repeat(2, 1, 1, 1)[:4],
     }
     for name, view in views.items():
