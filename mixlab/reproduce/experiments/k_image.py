@@ -19,16 +19,21 @@ LAYERS = ["", "stage1", "stage2"]
 
 def runs(budget: str) -> Iterator[Run]:
     """The grid, seeds outermost."""
-    limits = known_budget(budget)
     for seed in SEEDS:
         for name, row, risk in _settings():
-            yield Run(
-                f"{name}-s{seed}", row, data=DATA[budget], limit=limits.limit, validation=0.05,
-                model="preact-resnet18", width=limits.width, risk=risk, recipe=limits.recipe, seed=seed,
-                device="cpu" if budget == "cpu" else "auto", precision=limits.precision,
-                # A compiled network hides its layers from the hooks that mix them.
-                compile=limits.compile and risk["name"] != "manifold",
-            )
+            yield run(name, row, risk, seed, budget)
+
+
+def run(name: str, row: str, risk: dict, seed: int, budget: str) -> Run:
+    """One training of the grid; other experiments that are to be compared with it train alike."""
+    limits = known_budget(budget)
+    return Run(
+        f"{name}-s{seed}", row, data=DATA[budget], limit=limits.limit, validation=0.05,
+        model="preact-resnet18", width=limits.width, risk=risk, recipe=limits.recipe, seed=seed,
+        device="cpu" if budget == "cpu" else "auto", precision=limits.precision,
+        # A compiled network hides its layers from the hooks that mix them.
+        compile=limits.compile and risk["name"] != "manifold",
+    )
 
 
 def _settings() -> Iterator[tuple[str, str, dict]]:
