@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,25 +83,29 @@ def _check_no_folder(resume: bool, every: int | None, log: str) -> None:
 
 def _check_folder(out: Path, resume: bool) -> None:
     """Refuse to mix a new run with what is there; say where a run to be continued is not."""
+    from mixlab.train.checkpoint import LAST, NEW, PREVIOUS
     from mixlab.train.lock import LOCK
 
-    if not resume and out.exists() and any(path.name != LOCK for path in out.iterdir()):
+    names = {path.name for path in out.iterdir()} if out.exists() else set()
+    if not resume and names - {LOCK}:
         raise ValueError(f"{out} is not empty: pass --resume to continue the run in it, or choose another folder")
-    if resume and not any(out.glob("*.ckpt")):
+    if resume and not names & {NEW, LAST, PREVIOUS}:
+        # A run that was killed early has curves and half-written files at most; anything else is somebody's.
+        if others := sorted(name for name in names - {LOCK, "curves.csv"} if not name.startswith((".", "events."))):
+            raise ValueError(f"{out} has no checkpoint to continue, but {others[0]}: choose another folder")
         typer.echo(f"there is nothing to continue in {out}: a new run starts", err=True)
 
 
 def _carry_out(run: Run, out: Path | None, **options) -> Result:
-    """Train; too little memory on the GPU is told in one line."""
-    from torch import OutOfMemoryError
-
+    """Train; too little memory, on the GPU or beside it, is told in one line."""
     from mixlab.reproduce.execute import train as fitted
 
     try:
         return fitted(run, out, **options)[2]
-    except OutOfMemoryError as error:
-        what, _, _ = str(error).partition(".")
-        raise MemoryError(f"{what}: choose a smaller --width or --precision bf16-mixed") from error
+    except RuntimeError as error:
+        if not (found := re.search(r"(CUDA out of memory|can't allocate memory|not enough memory)[^.]*", str(error))):
+            raise
+        raise MemoryError(f"{found[0]}: choose a smaller --width or --precision bf16-mixed") from error
 
 
 def _limit(data: str, limit: int | None) -> int | None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from mixlab.checks import whole
 from mixlab.data.registry import data_root, find
 from mixlab.data.split import Dataset
 from mixlab.data.stratify import allocate, draw_per_class, hold_out
@@ -51,10 +52,10 @@ def load(
     if not len(kept):
         raise ValueError(f"expected a validation fraction that leaves training rows of {name}, received {validation}")
     if limit is not None:
-        if not (isinstance(limit, int) and 1 <= limit <= len(kept)):
+        if not (whole(limit) and 1 <= limit <= len(kept)):
             raise ValueError(
-                f"expected a limit from 1 to {len(kept)}, the training rows of {name} that validation={validation:g}"
-                f" leaves, received {limit}"
+                f"expected an integer limit from 1 to {len(kept)}, the training rows of {name} that validation={validation:g}"
+                f" leaves, received {limit!r}"
             )
         labels = train.labels[kept]
         take = allocate(torch.bincount(labels, minlength=len(source.classes)), limit)

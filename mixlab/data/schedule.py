@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from mixlab.checks import whole
 from mixlab.rng import generator
 
 __all__ = ["Schedule"]
@@ -44,8 +45,8 @@ class Schedule:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"expected a batch size of at least 1, received {batch_size}")
+        if not whole(batch_size) or batch_size < 1:
+            raise ValueError(f"expected an integer batch size of at least 1, received {batch_size!r}")
         if not 0 <= rank < world:
             raise ValueError(f"expected a rank from 0 to {world - 1}, received {rank}")
         tail = 0 if drop_last else rows % batch_size

@@ -100,6 +100,9 @@ class Dataset:
         classes: the name of every class, in the order of the labels.
         mean: of every channel over ``train`` (after validation rows and limit were taken away), white is 1.
         std: standard deviation of every channel over the same rows.
+
+    Raises:
+        ValueError: where a label of a split is no class.
     """
 
     name: str
@@ -109,6 +112,16 @@ class Dataset:
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("train", "validation", "test"):
+            labels = getattr(self, name).labels
+            if len(labels) and not 0 <= labels.min() <= labels.max() < self.num_classes:
+                received = f"{int(labels.min())} to {int(labels.max())}"
+                raise ValueError(
+                    f"expected {name} labels from 0 to {self.num_classes - 1}, the classes of {self.name}, received"
+                    f" {received}"
+                )
 
     @property
     def num_classes(self) -> int:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from mixlab.checks import whole
+
 __all__ = ["allocate", "draw_per_class", "hold_out"]
 
 
@@ -26,8 +28,9 @@ def allocate(counts: Tensor, total: int) -> Tensor:
         [4, 3, 2]
     """
     have = int(counts.sum())
-    if not (isinstance(total, int) and 0 <= total <= have):
-        raise ValueError(f"expected a number of rows from 0 to {have}, received {total}")
+    if not (whole(total) and 0 <= total <= have):
+        raise ValueError(f"expected a whole number of rows from 0 to {have}, received {total!r}")
+    total = int(total)
     quota = counts * total
     shared = quota // max(have, 1)
     by_remainder = torch.argsort(quota - shared * have, descending=True, stable=True)

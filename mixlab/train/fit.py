@@ -17,13 +17,14 @@ import torch
 from torch import nn
 from torch.multiprocessing import ProcessRaisedException
 
+from mixlab.checks import whole
 from mixlab.data import Dataset, Loader
 from mixlab.models import noise
 from mixlab.risk import ManifoldRisk
 from mixlab.rng import generator
 from mixlab.train.checkpoint import Checkpoints, write_atomically
 from mixlab.train.fingerprint import fingerprint
-from mixlab.train.lock import LOCK, alone
+from mixlab.train.lock import LOCK, alone, tidied
 from mixlab.train.logs import LOGS
 from mixlab.train.measure import Measures
 from mixlab.train.recipe import Recipe
@@ -122,6 +123,9 @@ def fit(
     from lightning.fabric import Fabric
 
     _check(dataset, device, precision, processes, every, log)
+    if not whole(seed):
+        raise ValueError(f"expected an integer seed, received {seed!r}")
+    seed = int(seed)
     _check_batches(len(dataset.train), recipe.batch_size, processes)
     if compile and isinstance(risk, ManifoldRisk):
         raise ValueError("expected compile=False with a ManifoldRisk: a compiled network hides the layers to be mixed")
@@ -135,10 +139,12 @@ def fit(
     strategy = "auto" if processes == 1 else "ddp" if "LOCAL_RANK" in os.environ else "ddp_spawn"
     fabric = Fabric(accelerator=_accelerator(device), devices=processes, strategy=strategy, precision=precision)
     job = model, risk, dataset, recipe, options
-    if strategy != "ddp_spawn":
-        fabric.launch()
-        return _train(fabric, *job)
-    outcome = _spawn(fabric, job)
+    first = os.environ.get("RANK", "0") == "0"
+    with tidied(folder if first else None):
+        if strategy != "ddp_spawn":
+            fabric.launch()
+            return _train(fabric, *job)
+        outcome = _spawn(fabric, job)
     model.load_state_dict(outcome["model"])
     risk.load_state_dict(outcome["risk"])
     return Result(**outcome["result"])
@@ -300,8 +306,9 @@ def _check(dataset, device, precision, processes, every, log) -> None:
             raise ValueError(f"expected a {name} of {', '.join(known)}, received {value!r}")
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("expected a CUDA device, found none: use device='cpu' or 'auto'")
-    if processes < 1 or (every is not None and every < 1):
-        raise ValueError(f"expected processes and every of at least 1, received {processes} and {every}")
+    for name, value in (("processes", processes), ("every", 1 if every is None else every)):
+        if not whole(value) or value < 1:
+            raise ValueError(f"expected an integer {name} of at least 1, received {value!r}")
     _check_processes(_accelerator(device), processes)
     if not len(dataset.train) or not len(dataset.test):
         raise ValueError(f"expected training and test images, received {len(dataset.train)} and {len(dataset.test)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOCK = "lock"  # the file that a run holds beside its checkpoints
@@ -43,6 +43,27 @@ def alone(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def tidied(folder: Path | None) -> Iterator[None]:
+    """Where an error ends a run before its first checkpoint, remove the lock and the folders that were made for it.
+
+    Bad input may show itself only at the first step; it shall leave the disk as it was.
+    """
+    made = [] if folder is None else [path for path in _chain(folder.absolute()) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        kept = folder is not None and any(folder.glob("*.ckpt"))
+        for path in [] if kept else made:
+            with suppress(OSError):  # it has not been made, or something lies in it
+                path.unlink() if path.name == LOCK else path.rmdir()
+        raise
+
+
+def _chain(folder: Path) -> list[Path]:
+    return [folder / LOCK, folder, *folder.parents]
 
 
 def _warn(path: Path, error: Exception) -> None:

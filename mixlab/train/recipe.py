@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, replace
 
+from mixlab.checks import whole
+
 REPORTS = ("last", "best")
 
 
@@ -90,9 +92,9 @@ class Recipe:
     source: str
 
     def __post_init__(self):
-        if self.epochs < 1 or self.batch_size < 1:
-            raise ValueError("expected epochs and batch_size of at least 1, "
-                             f"received {self.epochs} and {self.batch_size}")
+        for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
+            if not whole(value) or value < 1:
+                raise ValueError(f"expected an integer {name} of at least 1, received {value!r}")
         if not (self.lr > 0 and 0 <= self.momentum < 1 and self.weight_decay >= 0):
             raise ValueError(f"expected lr > 0, momentum in [0, 1) and weight_decay >= 0, "
                              f"received {self.lr}, {self.momentum} and {self.weight_decay}")

@@ -64,6 +64,22 @@ def test_a_folder_in_which_nothing_but_a_lock_was_left_is_as_good_as_new(mixlab,
     assert mixlab(*SMALL, "--out", tmp_path)[0] == 0
 
 
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(mixlab, tmp_path):
+    for name in ("lock", "curves.csv", ".new.ckpt.0123.tmp"):
+        (tmp_path / name).write_text("left behind")
+    status, _, error = mixlab(*SMALL, "--out", tmp_path, "--resume")
+    assert status == 0 and "nothing to continue" in error
+
+
+@pytest.mark.parametrize("name", ["record.json", "epoch3.ckpt", "notes.txt"])
+def test_a_folder_of_somebody_else_s_is_no_run_to_be_continued(mixlab, tmp_path, name):
+    (tmp_path / name).write_text("not ours")
+    status, printed, error = mixlab(*SMALL, "--out", tmp_path, "--resume")
+    assert status == 2 and printed == "" and name in error
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "not ours"
+
+
 @pytest.mark.parametrize(("option", "named"), [
     (["--resume"], "--resume"), (["--every", 5], "--every"), (["--log", "tensorboard"], "--log tensorboard"),
     (["--every", 5, "--resume"], "--resume, --every"),
@@ -134,9 +150,20 @@ def test_manifold_and_probability_compose(mixlab, tmp_path):
     (["--precision", "fp8"], "fp8"), (["--device", "tpu"], "tpu"), (["--log", "wandb"], "wandb"),
     (["--limit", 10**6], "1000000"), (["--dropout", 1.5], "1.5"), (["--k", 3], "mixer"), (["--manifold"], "mixer"),
     (["--mixer", "mixup", "--manifold", "--compile"], "compile"), (["--processes", 3], "share evenly"),
+    (["--width", 100_000], "can't allocate memory"),
 ])
 def test_what_cannot_be_done_is_one_line_and_changes_nothing(mixlab, tmp_path, change, message):
     status, printed, error = mixlab(*SMALL, "--out", tmp_path / "run", *change)
+    assert status == 2 and printed == ""
+    assert error.count("\n") == 1 and error.startswith("mixlab: ") and message in error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("network", "message"), [
+    (["--model", "lenet"], "28×28"), (["--model", "resnet18", "--mixer", "mixup", "--manifold"], "stage1"),
+])
+def test_what_shows_at_the_first_step_is_one_line_and_changes_nothing_either(mixlab, tmp_path, network, message):
+    status, printed, error = mixlab("train", "--data", "digits", "--recipe", "demo", *network, "--out", tmp_path / "run")
     assert status == 2 and printed == ""
     assert error.count("\n") == 1 and error.startswith("mixlab: ") and message in error
     assert not (tmp_path / "run").exists()

@@ -2,6 +2,7 @@
 
 import hashlib
 
+import numpy as np
 import pytest
 import torch
 
@@ -64,6 +65,10 @@ def test_a_limit_keeps_every_class_in_proportion_and_leaves_the_rest():
     assert torch.equal(limited.train.images, again.train.images)
 
 
+def test_a_limit_may_be_numpy_s():
+    assert torch.equal(load("digits", limit=np.int64(100)).train.images, load("digits", limit=100).train.images)
+
+
 @pytest.mark.parametrize("validation", [0, 0.1])
 def test_a_limit_may_be_all_that_validation_leaves(validation):
     whole = load("digits", validation=validation)
@@ -124,6 +129,7 @@ def test_an_absent_set_is_named_with_its_root_and_how_to_get_it(name, tmp_path):
         ({"name": "digits", "limit": 0}, "limit from 1 to 1293, .* received 0"),
         ({"name": "digits", "limit": -1}, "received -1"),
         ({"name": "digits", "limit": 10.5}, "received 10.5"),
+        ({"name": "digits", "limit": True}, "integer limit .* received True"),
         ({"name": "gallery", "validation": 0.5}, "leaves training rows of gallery, received 0.5"),
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixlab.data import Split
+from mixlab.data import Dataset, Split
 
 
 def rows(count=6):
@@ -51,6 +51,16 @@ def test_moments_equal_those_of_the_scaled_values():
     scaled = images.double() / 255
     assert mean == pytest.approx(scaled.mean((0, 2, 3)).tolist(), abs=1e-12)
     assert std == pytest.approx(scaled.std((0, 2, 3), correction=0).tolist(), abs=1e-12)
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+@pytest.mark.parametrize("wrong", [-1, 2])
+def test_labels_of_every_split_are_classes(part, wrong):
+    splits = {name: rows().subset(torch.arange(2)) for name in ("train", "validation", "test")}
+    Dataset("two", **splits, classes=("a", "b"), mean=(0.5,), std=(0.5,))
+    splits[part] = Split(splits[part].images, torch.tensor([0, wrong]))
+    with pytest.raises(ValueError, match=f"expected {part} labels from 0 to 1, the classes of two"):
+        Dataset("two", **splits, classes=("a", "b"), mean=(0.5,), std=(0.5,))
 
 
 def test_moments_of_nothing_are_refused():

@@ -21,7 +21,7 @@ def test_allocation_is_the_quota_rounded_and_sums_to_the_total(counts, data):
         assert share <= count
 
 
-@pytest.mark.parametrize("total", [-1, 11])
+@pytest.mark.parametrize("total", [-1, 11, 2.0, True])
 def test_an_impossible_total_is_refused(total):
     with pytest.raises(ValueError, match=f"from 0 to 10, received {total}"):
         allocate(torch.tensor([4, 6]), total)

@@ -222,6 +222,41 @@ def test_unknown_options_are_refused_and_nothing_is_written(digits, tmp_path, op
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("there", [False, True], ids=["new folder", "empty folder"])
+@pytest.mark.parametrize(("change", "message"), [
+    ({"recipe": replace(RECIPE, augment="tilt")}, "tilt"), ({"seed": 1.5}, "1.5"),
+    ({"risk": ManifoldRisk(ManifoldMixup(Mixup(), ["nowhere"]))}, "nowhere"),
+    ({"model": nn.Sequential(nn.Flatten(), nn.Linear(7, 10))}, "shapes cannot be multiplied"),
+])
+def test_what_is_seen_late_to_be_wrong_leaves_nothing_either(digits, tmp_path, change, message, there):
+    folder = tmp_path / "course" / "run"
+    if there:
+        folder.mkdir(parents=True)
+    with pytest.raises((ValueError, TypeError, RuntimeError), match=message):
+        train(**{"model": network(), "digits": digits, **change}, checkpoint=folder)
+    assert list(tmp_path.iterdir()) == ([tmp_path / "course"] if there else [])
+    assert not there or list(folder.iterdir()) == []
+
+
+def test_an_error_after_the_first_checkpoint_removes_nothing(digits, tmp_path):
+    class Breaks(EmpiricalRisk):
+        def forward(self, *arguments, **options):
+            self.steps = getattr(self, "steps", 0) + 1
+            if self.steps == 3:
+                raise ValueError("the third step")
+            return super().forward(*arguments, **options)
+
+    with pytest.raises(ValueError, match="third"):
+        train(network(), digits, Breaks(), checkpoint=tmp_path / "run", every=1)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"lock", "last.ckpt", "previous.ckpt"}
+
+
+@pytest.mark.parametrize("option", [{"processes": 1.5}, {"processes": True}, {"every": 2.5}, {"every": 0}])
+def test_whole_numbers_are_whole(digits, option):
+    with pytest.raises(ValueError, match=f"integer {[*option][0]}"):
+        train(network(), digits, **option)
+
+
 def test_tensorboard_holds_the_epochs_of_sessions_with_another_log_too_and_each_epoch_once(digits, tmp_path):
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 

@@ -71,7 +71,7 @@ def test_recipes_are_frozen_and_say_where_they_come_from():
 
 @pytest.mark.parametrize("change", [
     {"epochs": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": float("nan")}, {"momentum": 1.0}, {"weight_decay": -1e-4},
-    {"momentum": 0.0}, {"report": "mean"},
+    {"momentum": 0.0}, {"report": "mean"}, {"epochs": 1.5}, {"epochs": True}, {"batch_size": 64.0},
 ])
 def test_values_out_of_range_are_refused(change):
     with pytest.raises(ValueError, match="expected"):
