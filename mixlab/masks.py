@@ -265,6 +265,7 @@ class _Hard(_Masks):
 
     def resize(self, k: int, size: tuple[int, int]):
         """Masks for images of another size: the owner of a pixel is that of the nearest old pixel."""
+        _check_pixels(size)
         if tuple(size) == tuple(self.size):
             return self
         owners = self.owners(k)

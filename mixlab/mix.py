@@ -15,6 +15,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from mixlab.checks import whole
 from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft, first_slot, memory_order, send
 
 __all__ = ["Mix"]
@@ -26,6 +27,12 @@ def _within(indices: Tensor, count: int) -> bool:
     """Whether all of some indices are in 0..count-1."""
     lowest, highest = indices.aminmax()
     return 0 <= int(lowest) and int(highest) < count
+
+
+def check_classes(count: int | None) -> None:
+    """Raise ValueError unless ``count`` is a number of classes, or None where it is not known."""
+    if count is not None and not (whole(count) and count >= 1):
+        raise ValueError(f"expected an integer num_classes >= 1, received {count!r}")
 
 
 def _rows_of(images: Tensor, rows: Tensor) -> Tensor:
@@ -188,9 +195,10 @@ class Mix:
 
         Raises:
             ValueError: for floating-point labels of one axis, indices outside 0..C-1 (checked on the CPU; on an
-                accelerator the check would stall every step, and sets are checked when they are loaded), a missing
-                number of classes, or another number of rows.
+                accelerator the check would stall every step, and sets are checked when they are loaded), a number of
+                classes that is missing or no positive integer, or another number of rows.
         """
+        check_classes(num_classes)
         if labels.ndim not in (1, 2) or len(labels) != len(self):
             raise ValueError(
                 f"expected labels of shape ({len(self)},) or ({len(self)}, C), received {tuple(labels.shape)}"
@@ -221,6 +229,9 @@ class Mix:
         """The same mix for images of another height and width, with the shares it has there.
 
         Label weights that were the shares follow them; declared ones stay.
+
+        Raises:
+            ValueError: for a size without pixels, where the masks have a size.
         """
         declared = None if torch.equal(self.weights, self.shares) else self.weights
         return replace(self, form=self.form.resize(self.k, tuple(size)), weights=declared)

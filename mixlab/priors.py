@@ -16,6 +16,8 @@ from numbers import Real
 import torch
 from torch import Tensor
 
+from mixlab.checks import whole
+
 __all__ = [
     "beta",
     "conditional_dirichlet",
@@ -32,10 +34,12 @@ SMALLEST = 1e-300
 
 def _concentration(alpha: float | Sequence[float] | Tensor, k: int | None) -> Tensor:
     """``alpha`` as a float64 vector of length ``k`` on the CPU, every entry finite and at least `SMALLEST`."""
+    if k is not None and not (whole(k) and k >= 1):
+        raise ValueError(f"expected an integer number of components k >= 1, received {k!r}")
     values = alpha.tolist() if isinstance(alpha, Tensor) else alpha
     if isinstance(values, Real) and k is not None:
         # Every draw of a mixer passes here, and filling is cheaper than reading a list.
-        values, vector = [values], torch.full((max(k, 0),), float(values), dtype=torch.float64)
+        values, vector = [values], torch.full((k,), float(values), dtype=torch.float64)
     else:
         vector = torch.tensor(values, dtype=torch.float64)
     if vector.ndim != 1 or (k is not None and len(vector) != k):
@@ -79,7 +83,8 @@ def dirichlet(
         ``(n, K)`` float64; rows are non-negative and sum to 1.
 
     Raises:
-        ValueError: for a concentration that is not positive and finite, or a length other than ``k``.
+        ValueError: for a concentration that is not positive and finite, a length other than ``k``, or an ``n`` or
+            ``k`` that is no number of draws or of components.
 
     Source: K-image paper, section 2.2 (:math:`\varphi \sim \mathrm{Dir}(\alpha)`).
 
@@ -88,6 +93,8 @@ def dirichlet(
         >>> phi.shape, bool(torch.allclose(phi.sum(1), torch.ones(4, dtype=phi.dtype)))
         (torch.Size([4, 5]), True)
     """
+    if not whole(n) or n < 0:
+        raise ValueError(f"expected an integer number of draws n >= 0, received {n!r}")
     return _log_gamma_variates(_concentration(alpha, k), n, generator).softmax(dim=1)
 
 
@@ -104,7 +111,7 @@ def beta(a: float, b: float, n: int, *, generator: torch.Generator | None = None
         ``(n,)`` float64 in [0, 1].
 
     Raises:
-        ValueError: for a concentration that is not positive and finite.
+        ValueError: for a concentration that is not positive and finite, or an ``n`` that is no number of draws.
 
     Example:
         >>> lam = beta(1.0, 1.0, 1000, generator=torch.Generator().manual_seed(0))
@@ -139,7 +146,8 @@ def conditional_dirichlet(
         ``(n, K)`` float64; column ``index`` is ``share``, rows sum to 1.
 
     Raises:
-        ValueError: for a bad concentration, fewer than two components, an index or a share out of range.
+        ValueError: for a bad concentration or ``k``, fewer than two components, an index that is none of 0..K-1, or a
+            share out of range.
 
     Example:
         >>> phi = conditional_dirichlet(1.0, 0, torch.tensor([0.25]), k=3, generator=torch.Generator().manual_seed(0))
@@ -147,8 +155,8 @@ def conditional_dirichlet(
         (0.25, 0.75)
     """
     alpha = _concentration(alpha, k)
-    if len(alpha) < 2 or not 0 <= index < len(alpha):
-        raise ValueError(f"expected an index below K >= 2, received index {index} and K = {len(alpha)}")
+    if len(alpha) < 2 or not whole(index) or not 0 <= index < len(alpha):
+        raise ValueError(f"expected an integer index below K >= 2, received index {index} and K = {len(alpha)}")
     share = torch.as_tensor(share, dtype=torch.float64)
     if share.ndim != 1 or not bool(((share >= 0) & (share <= 1)).all()):
         raise ValueError(f"expected a vector of shares in [0, 1], received {share}")
@@ -207,8 +215,8 @@ def shares_from_sticks(sticks: Tensor) -> Tensor:
 
 
 def _check_sources(batch: int, k: int) -> None:
-    if batch < 1 or k < 1:
-        raise ValueError(f"expected at least one row and one source, received {batch} rows and {k} sources")
+    if not (whole(batch) and whole(k)) or min(batch, k) < 1:
+        raise ValueError(f"expected integers >= 1, received {batch} rows and {k} sources")
 
 
 def partners(batch: int, k: int, *, generator: torch.Generator | None = None) -> Tensor:
@@ -227,7 +235,7 @@ def partners(batch: int, k: int, *, generator: torch.Generator | None = None) ->
         ``(B, K)`` int64; column 0 is ``arange(B)``.
 
     Raises:
-        ValueError: for fewer than one row or one source.
+        ValueError: for fewer than one row or one source, or a number of them that is no integer.
 
     Example:
         >>> partners(1, 3)
@@ -264,7 +272,7 @@ def permutations(batch: int, k: int, *, generator: torch.Generator | None = None
         ``(B, K)`` int64; column 0 is ``arange(B)``.
 
     Raises:
-        ValueError: for fewer than one row or one source.
+        ValueError: for fewer than one row or one source, or a number of them that is no integer.
 
     Example:
         >>> permutations(3, 2, generator=torch.Generator().manual_seed(0))[:, 1].sort().values

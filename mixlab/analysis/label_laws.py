@@ -81,7 +81,7 @@ def mixed_label_risk(
     Returns:
         A scalar: the mean over all ordered pairs and λ.
 
-    Source: Zhang et al. (2018), eq. 3 with the law of section 2.
+    Source: Zhang et al. (2018), section 2.
 
     Example:
         >>> inputs, targets = torch.eye(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64)

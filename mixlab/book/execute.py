@@ -188,14 +188,17 @@ def last(project: Project, chapter: Path, budget: str) -> float | None:
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook so that a reader of the path sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a notebook so that a reader of the path sees the old file or the new one, never a part.
+
+    Raises:
+        OSError: if the disk refuses, or the path is a folder; no part of the file is left behind.
+    """
+    from mixlab.train.checkpoint import write_atomically  # here, since the other commands need nothing of training
+
     text = nbformat.writes(notebook).rstrip("\n") + "\n"
     if path.is_file() and path.read_text(encoding="utf8") == text:
         return
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, encoding="utf8")
-    os.replace(part, path)
+    write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def _store(project: Project, chapter: Path, budget: str) -> Path:

@@ -31,12 +31,14 @@ def run(
 
     project = Project.find()
     path = project.chapter(chapter)
+    out = out or project.output / "runs" / f"{path.stem}-{budget}.ipynb"
+    if out.is_dir():
+        raise ValueError(f"expected a file for the executed copy, received the folder {out}")
     try:
         with _bar(path.stem) as progress:
             execution = execute(path, budget, progress)
     except ChapterError as error:
         raise _stop(error) from None
-    out = out or project.output / "runs" / f"{path.stem}-{budget}.ipynb"
     write(execution.notebook, out)
     typer.echo(f"{path.stem}: {execution.seconds:.0f} s at budget {budget}, {out}")
     _report_outside([execution])

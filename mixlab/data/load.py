@@ -54,8 +54,8 @@ def load(
     if limit is not None:
         if not (whole(limit) and 1 <= limit <= len(kept)):
             raise ValueError(
-                f"expected an integer limit from 1 to {len(kept)}, the training rows of {name} that validation={validation:g}"
-                f" leaves, received {limit!r}"
+                f"expected an integer limit from 1 to {len(kept)}, the training rows of {name} that"
+                f" validation={validation:g} leaves, received {limit!r}"
             )
         labels = train.labels[kept]
         take = allocate(torch.bincount(labels, minlength=len(source.classes)), limit)

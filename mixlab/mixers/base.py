@@ -12,9 +12,9 @@ from torch.utils.data import default_collate, get_worker_info
 from mixlab import priors, rng
 from mixlab.checks import whole
 from mixlab.masks import MOST_SOURCES
-from mixlab.mix import Mix
+from mixlab.mix import Mix, check_classes
 
-__all__ = ["KMixer", "Mixer", "PairMixer", "PartnerMixer", "check_k", "draw_shares", "image_size"]
+__all__ = ["KMixer", "Mixer", "PairMixer", "PartnerMixer", "check_k", "check_mixer", "draw_shares", "image_size"]
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,16 @@ class Mixer:
     Args:
         num_classes: number of classes, needed by ``mixer(images, labels)`` where labels are class indices.
         seed: start of the mixer's own generator.
+
+    Raises:
+        ValueError: for a ``num_classes`` that is no positive integer.
     """
 
     num_classes: int | None = field(default=None, kw_only=True)
     seed: int = field(default=0, kw_only=True)
 
     def __post_init__(self):
+        check_classes(self.num_classes)
         # Equal mixers print alike and so draw alike: 1 becomes 1.0 where a float belongs, numpy's integers Python's.
         for each in fields(self):
             value = getattr(self, each.name)
@@ -186,6 +190,12 @@ def check_k(k: int) -> None:
     """Raise ValueError unless ``k`` is an integer number of sources that an owner map can name."""
     if not whole(k) or not 1 <= k <= MOST_SOURCES:
         raise ValueError(f"expected an integer number of sources k in 1..{MOST_SOURCES}, received {k!r}")
+
+
+def check_mixer(mixer: Mixer) -> None:
+    """Raise ValueError unless ``mixer`` is a mixer: neither the class of one nor its name."""
+    if not isinstance(mixer, Mixer):
+        raise ValueError(f"expected a mixer, received {mixer!r}")
 
 
 def draw_shares(alpha: float, n: int, k: int, generator: torch.Generator) -> Tensor:

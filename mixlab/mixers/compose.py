@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mixlab.mix import Mix
-from mixlab.mixers.base import Mixer
+from mixlab.mixers.base import Mixer, check_mixer
 
 __all__ = ["OneOf", "PerSample", "Sometimes"]
 
@@ -24,6 +24,7 @@ class _Chance(Mixer):
     p: float
 
     def __post_init__(self):
+        check_mixer(self.mixer)
         if isinstance(self.p, bool) or not isinstance(self.p, Real) or not 0 <= self.p <= 1:
             raise ValueError(f"expected a probability in [0, 1], received {self.p!r}")
         super().__post_init__()
@@ -38,7 +39,7 @@ class Sometimes(_Chance):
         p: how often, in [0, 1].
 
     Raises:
-        ValueError: for a p outside [0, 1].
+        ValueError: for a ``mixer`` that is none, or a p outside [0, 1].
 
     Example:
         >>> from mixlab.mixers import CutMix
@@ -60,7 +61,7 @@ class PerSample(_Chance):
         p: how often, in [0, 1].
 
     Raises:
-        ValueError: for a p outside [0, 1].
+        ValueError: for a ``mixer`` that is none, or a p outside [0, 1].
 
     Example:
         >>> from mixlab.mixers import CutMix
@@ -83,7 +84,7 @@ class OneOf(Mixer):
         probabilities: one for each, summing to 1; uniform by default.
 
     Raises:
-        ValueError: for no mixers, or probabilities that do not fit them.
+        ValueError: for no mixers, something else among them, or probabilities that do not fit them.
 
     Example:
         >>> from mixlab.mixers import CutMix, Mixup
@@ -96,6 +97,8 @@ class OneOf(Mixer):
 
     def __post_init__(self):
         super().__post_init__()
+        if not isinstance(self.mixers, Sequence) or not all(isinstance(each, Mixer) for each in self.mixers):
+            raise ValueError(f"expected a sequence of mixers, received {self.mixers!r}")
         count = len(self.mixers)
         if self.probabilities is not None:
             object.__setattr__(self, "probabilities", [float(p) for p in self.probabilities])

@@ -76,7 +76,7 @@ class Mixup(PairMixer):
     Raises:
         ValueError: for an alpha that is negative or not finite.
 
-    Source: Zhang et al. (2018), eq. 3 and section 2.
+    Source: Zhang et al. (2018), section 2.
 
     Example:
         >>> images, labels = torch.eye(2), torch.tensor([0, 1])

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from mixlab.mix import Mix
-from mixlab.mixers.base import Mixer
+from mixlab.mixers.base import Mixer, check_mixer
 
 __all__ = ["ManifoldMixup"]
 
@@ -46,7 +46,8 @@ class ManifoldMixup:
         layers: names of submodules to choose from, uniformly and for every batch; ``""`` is the input.
 
     Raises:
-        ValueError: without layers, or, when called, for a layer that the network does not have.
+        ValueError: for a ``mixer`` that is none, without layers, or, when called, for a layer that the network does not
+            have.
 
     Source: Verma et al. (2019), section 2; Yun et al. (2019), section 4.1 for Feature CutMix.
 
@@ -62,6 +63,7 @@ class ManifoldMixup:
     layers: Sequence[str]
 
     def __post_init__(self):
+        check_mixer(self.mixer)
         if isinstance(self.layers, str) or not len(self.layers) or not all(isinstance(n, str) for n in self.layers):
             raise ValueError(f"expected a sequence of layer names, received {self.layers!r}")
 

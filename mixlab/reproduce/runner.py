@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
 
+from mixlab.data.registry import data_root, find, state
 from mixlab.reproduce.plan import Experiment, Run, get
 from mixlab.train import read_record
 from mixlab.train.lock import LOCK, alone
@@ -64,8 +65,9 @@ def run(
         The runs that failed, each with its error in one line.
 
     Raises:
-        ValueError: if the name is unknown, `jobs` below 1, or another command is doing runs of this experiment with the
-            same folder of records or the same folder of checkpoints.
+        ValueError: if the name or a data set's is unknown, `jobs` below 1, or another command is doing runs of this
+            experiment with the same folder of records or the same folder of checkpoints.
+        FileNotFoundError: if the data of a missing run are not there; nothing is written.
     """
     from tqdm import tqdm
 
@@ -75,8 +77,10 @@ def run(
     root = results_root() if root is None else Path(root)
     work = work_root() if work is None else Path(work)
     failures = {}
-    if not missing(experiment, root):
+    todo = missing(experiment, root)
+    if not todo:
         return failures
+    _check_data(todo)
     records, scratch = root / experiment.folder, work / experiment.folder
     records.mkdir(parents=True, exist_ok=True)
     # The folder of records is held itself, by no file in it: nothing but records lies among the records.
@@ -90,6 +94,14 @@ def run(
                 if error:
                     failures[name] = error
     return failures
+
+
+def _check_data(runs: list[Run]) -> None:
+    """Raise what reading a set of these runs would raise where one is not there; what is there is not read."""
+    root = data_root()
+    for name in dict.fromkeys(each.data for each in runs):
+        if state(find(name), root) is None:
+            find(name).rows_from(root)
 
 
 def _job(experiment: Experiment, each: Run, root: Path, work: Path) -> dict:

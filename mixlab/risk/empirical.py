@@ -12,7 +12,7 @@ from mixlab.risk.loss import soft_cross_entropy
 class EmpiricalRisk(nn.Module):
     """Mean cross-entropy on the samples as they are, with label smoothing as a control.
 
-    R(f) = 1/N sum_i CE(f(x_i), y_i), the vicinal risk of point masses (Zhang et al. 2018, eq. 2). Smoothing replaces
+    R(f) = 1/N sum_i CE(f(x_i), y_i), the vicinal risk of point masses (Zhang et al. 2018, sec. 2). Smoothing replaces
     y by (1 - s) y + s / C (Szegedy et al. 2016, section 7): softer labels without mixed inputs.
 
     Args:

@@ -8,7 +8,7 @@ from mixlab.risk.loss import soft_cross_entropy
 
 
 class ManifoldRisk(nn.Module):
-    """Mean soft cross-entropy where a layer drawn at each step is mixed (Verma et al. 2019, section 3).
+    """Mean soft cross-entropy where a layer drawn at each step is mixed (Verma et al. 2019, section 2).
 
     Args:
         manifold: `manifold(model, images, labels, generator=g) -> (logits, mix)`, e.g. `ManifoldMixup`; `mix` is the

@@ -10,7 +10,7 @@ from mixlab.risk.loss import soft_cross_entropy
 class VicinalRisk(nn.Module):
     """Mean soft cross-entropy on what a mixer draws from the batch.
 
-    R(f) = E_(x̂, ŷ) CE(f(x̂), ŷ), one draw a step (Zhang et al. 2018, eq. 3; Chapelle et al. 2000). The targets come
+    R(f) = E_(x̂, ŷ) CE(f(x̂), ŷ), one draw a step (Zhang et al. 2018, sec. 2; Chapelle et al. 2000). The targets come
     from the mix that was applied, so the label weights are those of the pixels wherever the mixer says so.
 
     Args:

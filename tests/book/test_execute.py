@@ -139,6 +139,15 @@ def test_two_runs_store_equal_bytes(project):
     assert b"execution_count" in first and b"iopub" not in first and b'"version"' not in first
 
 
+def test_what_cannot_be_written_leaves_nothing_behind(project, tmp_path):
+    notebook = nbformat.read(project.chapter("01"), as_version=4)
+    folder = tmp_path / "copies" / "01.ipynb"
+    folder.mkdir(parents=True)
+    with pytest.raises(OSError):
+        write(notebook, folder)
+    assert list(folder.parent.iterdir()) == [folder] and not list(folder.iterdir())
+
+
 def test_pieces_of_a_stream_are_joined_and_other_streams_kept_apart():
     new = nbformat.v4
     streams = [("stdout", "a\n"), ("stdout", "b\n"), ("stderr", "c\n"), ("stdout", "d\n")]

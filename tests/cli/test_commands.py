@@ -74,6 +74,27 @@ def test_reproduce_lists_experiments_and_refuses_unknown_ones(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_reproduce_without_the_data_tells_it_in_one_line_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    folders = ["--root", str(tmp_path / "records"), "--work", str(tmp_path / "work")]
+    monkeypatch.setenv("MIXLAB_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(sys, "argv", ["mixlab", "reproduce", "uncertainty", *folders])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and line.startswith("mixlab: expected fashion-mnist in") and "data fetch" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_chapter_is_not_run_where_its_copy_would_be_a_folder(tmp_path, monkeypatch):
+    from mixlab.book import execute
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(execute, "execute", lambda *arguments: pytest.fail("the chapter was run"))
+    refused = call("book", "run", "01", "--out", str(tmp_path))
+    assert isinstance(refused.exception, ValueError)
+    assert str(refused.exception) == f"expected a file for the executed copy, received the folder {tmp_path}"
+
+
 @pytest.mark.parametrize("module", ["lightning", "pandas", "matplotlib", "sklearn"])
 def test_listing_commands_is_light(module):
     code = f"import sys, mixlab.cli; sys.exit({module!r} in sys.modules)"

@@ -163,7 +163,8 @@ def test_what_cannot_be_done_is_one_line_and_changes_nothing(mixlab, tmp_path, c
     (["--model", "lenet"], "28×28"), (["--model", "resnet18", "--mixer", "mixup", "--manifold"], "stage1"),
 ])
 def test_what_shows_at_the_first_step_is_one_line_and_changes_nothing_either(mixlab, tmp_path, network, message):
-    status, printed, error = mixlab("train", "--data", "digits", "--recipe", "demo", *network, "--out", tmp_path / "run")
+    call = ["train", "--data", "digits", "--recipe", "demo", *network]
+    status, printed, error = mixlab(*call, "--out", tmp_path / "run")
     assert status == 2 and printed == ""
     assert error.count("\n") == 1 and error.startswith("mixlab: ") and message in error
     assert not (tmp_path / "run").exists()

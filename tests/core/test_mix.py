@@ -489,6 +489,13 @@ def test_resized_mixes_say_what_they_show(form, size):
     torch.testing.assert_close(resized.apply(images).mean((2, 3)), table)
 
 
+@pytest.mark.parametrize("form", [*HARD, "soft"])
+@pytest.mark.parametrize("size", [(0, 3), (3, 0), (-1, 3)], ids=str)
+def test_resizing_to_no_pixels_is_an_error(form, size):
+    with pytest.raises(ValueError, match=rf"at least one pixel, received height and width \({size[0]}, {size[1]}\)"):
+        _mix(form).resize(size)
+
+
 def test_resizing_by_whole_factors_keeps_hard_shares_and_declared_weights():
     mix = _mix("nested", batch=3, k=3)
     assert torch.equal(mix.resize((10, 21)).shares, mix.shares)
@@ -714,6 +721,9 @@ def test_owners_exist_only_where_a_pixel_has_one():
         (torch.tensor([0, 4, 1]), 4, r"expected labels in 0\.\.3, received values from 0 to 4"),
         (torch.tensor([0, -1, 1]), 4, r"expected labels in 0\.\.3, received values from -1 to 1"),
         (torch.tensor([0, 2, 1]), None, "expected num_classes"),
+        *((torch.tensor([0, 2, 1]), wrong, f"expected an integer num_classes >= 1, received {wrong!r}")
+          for wrong in (3.5, 3.0, -3, 0, True, "3")),
+        (torch.zeros(3, 4), 4.0, "expected an integer num_classes >= 1, received 4.0"),
         (torch.zeros(3, 4, dtype=torch.int64), None, r"probabilities of shape \(3, C\).*int64"),
         (torch.zeros(3, 4), 5, r"probabilities of shape \(3, 5\), received \(3, 4\)"),
         (torch.zeros(3, 4, 2), 4, r"expected labels of shape \(3,\) or \(3, C\), received \(3, 4, 2\)"),

@@ -277,7 +277,41 @@ def test_errors_name_what_was_received():
 
 
 @pytest.mark.parametrize("draw", [partners, permutations])
-@pytest.mark.parametrize("batch, k", [(0, 2), (3, 0), (-1, 1)])
+@pytest.mark.parametrize("batch, k", [(0, 2), (3, 0), (-1, 1), (5, 2.5), (2.5, 2), (5, True), ("5", 2)])
 def test_partners_need_a_row_and_a_slot(draw, batch, k):
-    with pytest.raises(ValueError, match=f"received {batch} rows and {k} sources"):
+    with pytest.raises(ValueError, match=f"expected integers >= 1, received {batch} rows and {k} sources"):
         draw(batch, k, generator=seeded())
+
+
+NO_COUNTS = [-1, 2.5, 2.0, True, "2"]
+
+
+@pytest.mark.parametrize("k", [0, *NO_COUNTS], ids=repr)
+def test_a_number_of_components_is_a_positive_integer(k):
+    for draw in (
+        lambda: dirichlet(1.0, 3, k=k),
+        lambda: dirichlet([1.0, 1.0], 3, k=k),
+        lambda: conditional_dirichlet(1.0, 0, torch.zeros(2), k=k),
+    ):
+        with pytest.raises(ValueError, match=f"expected an integer number of components k >= 1, received {k!r}"):
+            draw()
+
+
+@pytest.mark.parametrize("n", NO_COUNTS, ids=repr)
+def test_a_number_of_draws_is_an_integer_from_0_on(n):
+    for draw in (lambda: dirichlet(1.0, n, k=2), lambda: dirichlet([1.0, 1.0], n), lambda: beta(1.0, 1.0, n)):
+        with pytest.raises(ValueError, match=f"expected an integer number of draws n >= 0, received {n!r}"):
+            draw()
+    assert dirichlet(1.0, 0, k=2).shape == (0, 2)
+
+
+@pytest.mark.parametrize("index", [-1, 0.5, 1.0, True, "0"], ids=repr)
+def test_an_index_is_an_integer(index):
+    with pytest.raises(ValueError, match=f"expected an integer index below K >= 2, received index {index} and K = 3"):
+        conditional_dirichlet(1.0, index, torch.zeros(2), k=3)
+
+
+def test_counts_of_numpy_are_counts():
+    two = np.int64(2)
+    assert torch.equal(dirichlet(1.0, two, k=two, generator=seeded()), dirichlet(1.0, 2, k=2, generator=seeded()))
+    assert torch.equal(partners(two, two, generator=seeded()), partners(2, 2, generator=seeded()))

@@ -394,6 +394,12 @@ def test_many_sources(kind, k):
         (lambda: mixers.PerSample(CutMix(), float("nan")), r"a probability in \[0, 1\], received nan"),
         (lambda: mixers.Sometimes(CutMix(), "0.5"), r"a probability in \[0, 1\], received '0.5'"),
         (lambda: mixers.PerSample(CutMix(), None), r"a probability in \[0, 1\], received None"),
+        (lambda: mixers.Sometimes("cutmix", 0.5), "expected a mixer, received 'cutmix'"),
+        (lambda: mixers.PerSample(CutMix, 0.5), "expected a mixer, received <class .*CutMix'>"),
+        (lambda: mixers.Sometimes(0.5, CutMix()), "expected a mixer, received 0.5"),
+        (lambda: mixers.ManifoldMixup("mixup", ("",)), "expected a mixer, received 'mixup'"),
+        (lambda: mixers.OneOf([CutMix(), "mixup"]), r"expected a sequence of mixers, received \[.*'mixup'\]"),
+        (lambda: mixers.OneOf(CutMix()), "expected a sequence of mixers, received CutMix"),
         (lambda: mixers.OneOf([]), "expected some probabilities that sum to 1"),
         (lambda: mixers.OneOf([CutMix()], [0.5, 0.5]), r"1 probabilities that sum .* received \[0.5, 0.5\]"),
         (lambda: mixers.OneOf([CutMix()], [0.5]), r"1 probabilities that sum to 1, received \[0.5\]"),
@@ -407,6 +413,13 @@ def test_many_sources(kind, k):
 def test_wrong_settings_are_named_when_a_mixer_is_made(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@every_mixer
+def test_a_number_of_classes_is_a_positive_integer(name):
+    for count in (3.5, 3.0, 0, -3, True, "3"):
+        with pytest.raises(ValueError, match=f"expected an integer num_classes >= 1, received {count!r}"):
+            ALL_MIXERS[name](num_classes=count)
 
 
 def test_a_mixer_takes_images_and_labels_and_nothing_else():

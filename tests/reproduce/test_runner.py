@@ -15,7 +15,7 @@ import torch
 
 from mixlab.reproduce import Experiment, Run, get, load, missing, names, run, runner
 from mixlab.reproduce.runner import record_path, results_root, work_root
-from mixlab.train import read_record
+from mixlab.train import read_record, write_record
 
 TINY = Run("tiny-s0", "ERM", data="digits", model="preact-resnet18", width=2, risk={"name": "empirical"},
            recipe="demo", epochs=1, limit=128, seed=0, device="cpu")
@@ -202,6 +202,34 @@ def test_where_nothing_is_missing_nothing_is_written(done, tmp_path):
     whole = replace(experiment, runs=(TINY, MIXED))
     assert run(whole, folder / "results", work=tmp_path / "work") == {}
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    """A root of data sets that is not there, and a pool that reports the runs it is given."""
+    monkeypatch.setenv("MIXLAB_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(runner._Pool, "map", lambda pool, jobs: [(each.name, "begun") for each, _ in jobs])
+    return tmp_path
+
+
+def test_data_that_are_not_there_are_told_once_and_before_anything_is_written(nowhere):
+    runs = (TINY, *(replace(TINY, name=f"absent-s{seed}", data="svhn", seed=seed) for seed in range(3)))
+    with pytest.raises(FileNotFoundError) as refused:
+        run(Experiment("absent", runs), nowhere / "records", work=nowhere / "work")
+    assert str(refused.value).startswith(f"expected svhn in {nowhere / 'nowhere'}, received neither its files")
+    assert "mixlab data fetch svhn" in str(refused.value)
+    with pytest.raises(ValueError, match="expected a data set out of .*, received 'no set'"):
+        run(Experiment("absent", (replace(TINY, data="no set"),)), nowhere / "records", work=nowhere / "work")
+    assert not list(nowhere.iterdir())
+
+
+def test_only_runs_without_a_record_need_their_data_and_some_data_need_no_download(done, nowhere):
+    recorded = replace(TINY, name="recorded", data="svhn")
+    experiment = Experiment("both", (recorded, TINY))
+    record = read_record(done[1] / "results/pair/tiny-s0.json")
+    record["what"]["config"] = recorded.as_dict()
+    write_record(record_path(experiment, recorded, nowhere), record)
+    assert run(experiment, nowhere, work=nowhere / "work") == {"tiny-s0": "begun"}
 
 
 def in_place_of_the_worker(monkeypatch, code, before=lambda: None, after=lambda process: None):
