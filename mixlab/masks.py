@@ -114,6 +114,13 @@ class Constant(_Masks):
 
     Args:
         coefficients: ``(B, K)`` float32, non-negative, rows summing to 1.
+
+    Example:
+        >>> from mixlab import Mix
+        >>> mix = Mix(torch.tensor([[0, 1], [1, 0]]), Constant(torch.tensor([[0.75, 0.25], [0.5, 0.5]])))
+        >>> mix.apply(torch.tensor([[0.0], [8.0]]))
+        tensor([[2.],
+                [4.]])
     """
 
     coefficients: Tensor
@@ -308,6 +315,11 @@ class Owners(_Hard):
 
     Raises:
         ValueError: for another shape or dtype, or no pixels.
+
+    Example:
+        >>> one_row = Owners(torch.tensor([[[0, 1, 1, 2]]], dtype=torch.uint8))
+        >>> one_row.shares(2)  # the last pixel is nobody's
+        tensor([[0.2500, 0.5000]])
     """
 
     map: Tensor
@@ -359,6 +371,13 @@ class PastedBoxes(_Hard):
 
     Raises:
         ValueError: for another shape or dtype, or a size without pixels. Edges are checked by :class:`mixlab.Mix`.
+
+    Example:
+        >>> boxes = PastedBoxes(torch.tensor([[[0, 0, 2, 2], [1, 1, 3, 3]]]), size=(3, 3))
+        >>> boxes.owners(3)[0]
+        tensor([[1, 1, 0],
+                [1, 2, 2],
+                [0, 2, 2]], dtype=torch.uint8)
     """
 
     boxes: Tensor
@@ -450,7 +469,15 @@ def _depth(low: Tensor, high: Tensor, extent: int) -> Tensor:
 
 
 class NestedBoxes(PastedBoxes):
-    """Boxes of which each lies inside the one before, at most 255: shares and owners have closed forms."""
+    """Boxes of which each lies inside the one before, at most 255: shares and owners have closed forms.
+
+    Args and errors: see :class:`PastedBoxes`.
+
+    Example:
+        >>> frames = NestedBoxes(torch.tensor([[[0, 0, 4, 2], [1, 0, 3, 1]]]), size=(4, 4))
+        >>> frames.shares(3)  # 8, 6 and 2 of 16 pixels
+        tensor([[0.5000, 0.3750, 0.1250]])
+    """
 
     def check(self, k: int) -> None:
         """Raise ValueError where a box leaves the one before, or there are more boxes than a byte can count."""
@@ -494,6 +521,12 @@ class Soft(_Masks):
 
     Raises:
         ValueError: for another shape, dtype or mode, or a size without pixels.
+
+    Example:
+        >>> left_to_right = Soft(torch.tensor([[[[1.0, 0.5]], [[0.0, 0.5]]]]), size=(1, 4))
+        >>> left_to_right.dense(2, (1, 4))[0, :, 0]
+        tensor([[1.0000, 1.0000, 0.5000, 0.5000],
+                [0.0000, 0.0000, 0.5000, 0.5000]])
     """
 
     maps: Tensor
