@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import combinations, permutations
 
 import torch
 from torch import Tensor
 
 from mixlab.analysis.k_images import family
+from mixlab.analysis.paired import Difference
+from mixlab.analysis.settings import against
 from mixlab.analysis.shares import measured_effective_images
 from mixlab.data.registry import find
 from mixlab.mixers import build_mixer
 
-__all__ = ["Setting", "decided", "points", "rank_correlations", "settings"]
+__all__ = ["Setting", "at_one_number", "decided", "points", "rank_correlations", "settings"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Setting:
     """A setting of the grid: what it mixes, how many of its images count, and what came of it.
 
@@ -34,6 +36,9 @@ class Setting:
     effective: float
     largest: float
     errors: dict[int, float]
+
+    def __str__(self) -> str:
+        return f"{self.family}, K = {self.k}"
 
 
 def settings(frame, n: int, *, generator: torch.Generator) -> list[Setting]:
@@ -84,19 +89,49 @@ def rank_correlations(of: Sequence[Setting]) -> dict[str, list[float]]:
     }
 
 
-def decided(of: Sequence[Setting]) -> tuple[int, list[int]]:
+def decided(of: Sequence[Setting], within: float) -> tuple[int, list[int]]:
     """Pairs in which fewer images K have the larger effective number, and in how many of them this one errs more.
+
+    Args:
+        of: settings.
+        within: numbers that differ by no more than this part count as equal, and their pair as no dispute.
 
     Returns:
         The number of such pairs, and for each seed that every setting has the number of those in which the error
         goes with the effective number and against K.
 
     Example:
-        >>> decided([Setting("a", 2, 1.5, 0.7, {0: 9.0}), Setting("b", 9, 1.4, 0.8, {0: 8.0})])
+        >>> decided([Setting("a", 2, 1.5, 0.7, {0: 9.0}), Setting("b", 9, 1.4, 0.8, {0: 8.0})], within=0.02)
         (1, [1])
     """
     pairs = [(a, b) for a, b in permutations(of, 2) if a.k < b.k and a.effective > b.effective]
+    pairs = [(a, b) for a, b in pairs if not _equal(a, b, within)]
     return len(pairs), [sum(a.errors[seed] > b.errors[seed] for a, b in pairs) for seed in _common(of)]
+
+
+def at_one_number(of: Sequence[Setting], within: float) -> dict[tuple[Setting, Setting], Difference]:
+    """Error of one setting minus that of another with the same effective number, for every such pair.
+
+    Args:
+        of: settings.
+        within: numbers that differ by no more than this part count as equal.
+
+    Returns:
+        Differences paired by seed; pairs without a common seed are left out. In a pair the setting with more images
+        comes first, or the one that comes first among `of` where both have as many.
+
+    Example:
+        >>> two, nine = Setting("a", 2, 1.50, 0.7, {0: 9.0}), Setting("b", 9, 1.49, 0.8, {0: 8.0})
+        >>> [(one.k, other.k, str(each)) for (one, other), each in at_one_number([two, nine], within=0.02).items()]
+        [(9, 2, '-1.00, one seed')]
+    """
+    pairs = [sorted(pair, key=lambda each: -each.k) for pair in combinations(of, 2) if _equal(*pair, within)]
+    found = {(a, b): against({"a": a.errors, "b": b.errors}, "b") for a, b in pairs}
+    return {pair: each["a"] for pair, each in found.items() if each}
+
+
+def _equal(a: Setting, b: Setting, within: float) -> bool:
+    return abs(a.effective - b.effective) <= within * max(a.effective, b.effective)
 
 
 def points(of: Sequence[Setting]) -> dict[str, list[tuple[dict[str, float], list[float]]]]:

@@ -43,6 +43,26 @@ class Difference:
         """
         return self.seeds >= MINIMUM_SEEDS and abs(self.mean) > 2 * self.error and self.excludes_zero
 
+    def alike(self, margin: float) -> str:
+        """What it says of the prediction that nothing differs: "refuted", "confirmed" or "undecided".
+
+        Args:
+            margin: the smallest difference that would matter, stated beforehand. An interval around zero confirms only
+                where it lies within it: that it holds zero may be for want of seeds.
+
+        Raises:
+            ValueError: for a margin that is not positive.
+
+        Example:
+            >>> [paired_difference([0.2, -0.1, 0.1, spread], [0.0] * 4).alike(1.0) for spread in (0.0, 4.0)]
+            ['confirmed', 'undecided']
+        """
+        if not margin > 0:
+            raise ValueError(f"expected a margin above zero, received {margin}")
+        if self.excludes_zero:
+            return "refuted"
+        return "confirmed" if -margin < self.low and self.high < margin else "undecided"
+
     def __str__(self) -> str:
         if self.seeds == 1:
             return f"{self.mean:+.2f}, one seed"

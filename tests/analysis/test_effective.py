@@ -4,7 +4,7 @@ import pandas
 import pytest
 import torch
 
-from mixlab.analysis.effective import Setting, decided, points, rank_correlations, settings
+from mixlab.analysis.effective import Setting, at_one_number, decided, points, rank_correlations, settings
 from mixlab.analysis.shares import effective_images
 
 
@@ -70,10 +70,27 @@ def test_ranks_are_compared_for_every_seed_that_all_settings_have():
 
 def test_pairs_in_dispute_are_decided_by_the_error():
     # (2, 3) and (5, 9) have the larger effective number with fewer images.
-    assert decided(OF) == (2, [2, 0])
+    assert decided(OF, 0.0) == (2, [2, 0])
+    # 1.5 and 1.4 differ by a fifteenth, 2.0 and 1.8 by a tenth of the larger: what counts as equal is in no dispute.
+    assert decided(OF, 0.08) == (1, [1, 0]) and decided(OF, 0.11) == (0, [0, 0])
+
+
+def test_settings_of_one_number_are_compared_whatever_they_mix():
+    two, three, same = (
+        Setting(name, k, effective, 0.7, errors)
+        for name, k, effective, errors in (
+            ("a", 2, 1.5, {0: 2.0, 1: 3.0}), ("b", 3, 1.49, {1: 3.5, 0: 2.5}), ("c", 3, 1.51, {1: 3.0}),
+        )
+    )
+    apart, alone = Setting("d", 2, 1.6, 0.7, {0: 9.0}), Setting("e", 2, 1.5, 0.7, {2: 1.0})
+    found = at_one_number([two, three, same, apart, alone], 0.02)
+    assert list(found) == [(three, two), (same, two), (three, same)]
+    assert found[three, two].mean == 0.5 and found[three, two].seeds == 2
+    assert found[same, two].mean == 0.0 and found[three, same].mean == 0.5
+    assert str(three) == "b, K = 3"
 
 
 def test_no_records_decide_nothing():
     assert settings(pandas.DataFrame(), 10, generator=seeded()) == []
     assert rank_correlations([]) == {"K": [], "effective number": [], "largest share": []}
-    assert decided([]) == (0, []) and points([]) == {}
+    assert decided([], 0.02) == (0, []) and at_one_number([], 0.02) == {} and points([]) == {}

@@ -37,6 +37,23 @@ def test_one_seed_says_nothing():
     assert not single.ordered and not single.excludes_zero and str(single) == "+1.00, one seed"
 
 
+@pytest.mark.parametrize("first, margin, said", [
+    ([0.1, -0.1, 0.1, -0.1], 0.5, "confirmed"),
+    ([0.1, -0.1, 0.1, -0.1], 0.1, "undecided"),  # the interval holds zero, and reaches beyond the margin
+    ([1.0, 1.1, 0.9, 1.0], 5.0, "refuted"),  # off zero, though too little to matter
+    ([-1.0, -1.1, -0.9, -1.0], 5.0, "refuted"),
+    ([0.0], 5.0, "undecided"),  # one seed has no interval
+])
+def test_nothing_is_confirmed_for_want_of_seeds(first, margin, said):
+    assert paired_difference(first, [0.0] * len(first)).alike(margin) == said
+
+
+@pytest.mark.parametrize("margin", [0.0, -1.0, math.nan])
+def test_a_margin_is_positive(margin):
+    with pytest.raises(ValueError, match="margin"):
+        paired_difference([1.0, 2.0], [0.0, 0.0]).alike(margin)
+
+
 @pytest.mark.parametrize("arguments, message", [
     (([], []), "expected pairs"), (([1.0], [1.0, 2.0]), "expected pairs"), (([1.0], [1.0], 1.0), "confidence"),
 ])
