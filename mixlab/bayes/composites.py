@@ -94,11 +94,22 @@ def nested_composites(
         draws: number of composites S per anchor.
         generator: source of randomness, a CPU one.
 
+    Returns:
+        `Composites` of S draws, on the CPU.
+
     Raises:
         ValueError: for a pool with fewer than K - 1 rows or not on the CPU, labels outside the classes, a k that is not
             an integer, an alpha or a share out of range, or less than one draw.
 
     Source: K-image paper, eqs 4 to 7 and section 3.1 (an anchor with a fixed share).
+
+    Example:
+        >>> pool, labels, g = torch.ones(6, 1, 32, 32), torch.tensor([0, 1, 2] * 2), torch.Generator().manual_seed(0)
+        >>> around = nested_composites(
+        ...     pool, labels, num_classes=3, k=3, alpha=1.0, anchor_share=0.5, draws=100, generator=g
+        ... )
+        >>> around.masks.unique().tolist(), round(around.weights.mean().item(), 1)
+        ([0.0, 1.0], 0.5)
     """
     size = tuple(images.shape[-2:])
 
@@ -119,9 +130,20 @@ def blended_composites(
     draws: int,
     generator: torch.Generator,
 ) -> Composites:
-    """Surround an anchor as DMixup does, by a blend; see :func:`nested_composites` for the arguments.
+    """Surround an anchor as DMixup does, by a blend; see :func:`nested_composites` for arguments and errors.
+
+    Returns:
+        `Composites` of S draws; every mask is ``anchor_share`` at all pixels.
 
     Source: K-image paper, eqs 3 and 6.
+
+    Example:
+        >>> white, labels, g = torch.ones(4, 1, 1, 2), torch.tensor([0, 0, 1, 1]), torch.Generator().manual_seed(0)
+        >>> around = blended_composites(
+        ...     white, labels, num_classes=2, k=3, alpha=1.0, anchor_share=0.75, draws=1, generator=g
+        ... )
+        >>> around.apply(0, torch.zeros(1, 1, 1, 2)), around.targets.sum(1)
+        (tensor([[[[0.2500, 0.2500]]]]), tensor([0.2500]))
     """
 
     def form(shares: Tensor) -> Constant:

@@ -12,6 +12,9 @@ def entropy(probabilities: Tensor) -> Tensor:
     Args:
         probabilities: ``(N, C)`` floating point, rows summing to 1.
 
+    Returns:
+        ``(N,)`` in [0, log C].
+
     Example:
         >>> entropy(torch.tensor([[1.0, 0.0], [0.5, 0.5]]))
         tensor([0.0000, 0.6931])
@@ -20,7 +23,13 @@ def entropy(probabilities: Tensor) -> Tensor:
 
 
 def least_confidence(probabilities: Tensor) -> Tensor:
-    """One minus the largest probability of every row ``(N, C)``.
+    """One minus the largest probability of every row.
+
+    Args:
+        probabilities: ``(N, C)`` floating point, rows summing to 1.
+
+    Returns:
+        ``(N,)`` in [0, 1 - 1/C].
 
     Example:
         >>> least_confidence(torch.tensor([[0.75, 0.25]]))
@@ -38,6 +47,9 @@ def error_auroc(uncertainty: Tensor, wrong: Tensor) -> float:
     Args:
         uncertainty: ``(N,)`` floating point, larger where less sure.
         wrong: ``(N,)`` bool, whether the prediction that is judged was wrong.
+
+    Returns:
+        A number in [0, 1].
 
     Raises:
         ValueError: for other shapes, an uncertainty that is not a number, or where all predictions are right or all

@@ -32,6 +32,12 @@ class Predictive:
     Args:
         averaged: ``(N, C)`` reading A; rows sum to 1.
         log_likelihood: ``(N, C)`` natural logarithm of reading B's mean likelihood, were the anchor of class c.
+
+    Example:
+        >>> averaged, likelihood = torch.tensor([[0.7, 0.3]]).double(), torch.tensor([[0.4, 0.1]]).double()
+        >>> both = Predictive(averaged, likelihood.log())
+        >>> both.posterior, both.own_likelihood(torch.tensor([1]))
+        (tensor([[0.8000, 0.2000]], dtype=torch.float64), tensor([0.1000], dtype=torch.float64))
     """
 
     averaged: Tensor
@@ -58,6 +64,9 @@ def predictive(model: nn.Module, images: Tensor, composites: Composites, *, batc
         images: ``(N, C, H, W)`` floating point, normalised like the pool of the composites.
         composites: what surrounds them, see :func:`mixlab.bayes.nested_composites`.
         batch_size: images at a time.
+
+    Returns:
+        A `Predictive` of N rows, float64, on the model's device.
 
     Raises:
         ValueError: for images of another shape, or a network of another number of classes, than the composites are for.

@@ -45,12 +45,23 @@ def fetch(source: Source, root: Path) -> bool:
     the root as it was. A set that is there and whole is left alone; a damaged one is replaced. A process that is
     killed may leave its hidden scratch folder, ``.NAME.*.part``, which nothing reads.
 
+    Args:
+        source: one of the values of `mixlab.data.SOURCES`.
+        root: the folder that holds the sets; made where it is not there.
+
     Returns:
         Whether anything was downloaded.
 
     Raises:
         ValueError: for a set that needs no download.
         OSError: where there is no network, no room, or what arrived is damaged.
+
+    Example:
+        >>> from mixlab.data import SOURCES
+        >>> fetch(SOURCES["digits"], Path("unused"))
+        Traceback (most recent call last):
+        ...
+        ValueError: expected a set to download, received digits (comes with scikit-learn)
     """
     if source.download is None:
         raise ValueError(f"expected a set to download, received {source.name} (comes with {source.origin})")

@@ -85,6 +85,14 @@ def write_packed(
         ValueError: for pictures with neither 1 nor 3 channels, parts of different shape, or a part_bytes
             below 1.
         OSError: where writing fails; nothing stays behind.
+
+    Example:
+        >>> import tempfile, torch
+        >>> rows = Split(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     write_packed(Path(root, "mine"), rows, rows, ("cat", "dog"))
+        ...     sorted(path.name for path in Path(root, "mine").iterdir())
+        ['checksums.json', 'labels.npz', 'test_images.zip', 'train_images.zip']
     """
     if folder.exists():
         raise FileExistsError(f"expected a new folder to pack into, received {folder}, which is there")

@@ -228,6 +228,16 @@ def read_packed(
 
     Raises:
         ValueError: where anything is missing, damaged, too large or unexpected.
+
+    Example:
+        >>> import tempfile
+        >>> from mixlab.data.pack import write_packed
+        >>> rows = Split(torch.full((2, 1, 8, 8), 7, dtype=torch.uint8), torch.tensor([0, 1]))
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     write_packed(Path(root, "mine"), rows, rows, ("cat", "dog"))
+        ...     train, test = read_packed(Path(root, "mine"), "mine", (2, 2), (1, 8, 8), ("cat", "dog"))
+        >>> train.labels.tolist(), torch.equal(test.images, rows.images)
+        ([0, 1], True)
     """
     expected = _expected(folder, name)
     labels = _labels(folder, rows, classes)

@@ -103,6 +103,14 @@ class Dataset:
 
     Raises:
         ValueError: where a label of a split is no class.
+
+    Example:
+        >>> from mixlab.data import load
+        >>> data = load("digits", validation=0.2)
+        >>> len(data.train), len(data.validation), len(data.test), data.num_classes
+        (1151, 287, 359, 10)
+        >>> torch.bincount(data.validation.labels).tolist(), data.mean == data.train.moments()[0]
+        ([28, 29, 28, 29, 29, 29, 29, 29, 28, 29], True)
     """
 
     name: str

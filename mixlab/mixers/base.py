@@ -36,6 +36,13 @@ class Mixer:
 
     Raises:
         ValueError: for a ``num_classes`` that is no positive integer.
+
+    Example:
+        >>> from mixlab.mixers import Mixup
+        >>> one_hot, labels = torch.eye(2), torch.tensor([0, 1])
+        >>> mixed, targets = Mixup(1.0, num_classes=2)(one_hot, labels)
+        >>> torch.allclose(mixed, targets), targets.sum(1)
+        (True, tensor([1., 1.]))
     """
 
     num_classes: int | None = field(default=None, kw_only=True)
@@ -132,6 +139,17 @@ class PartnerMixer(Mixer):
         pairing: ``"distinct"`` draws K different rows, itself first (:func:`mixlab.priors.partners`);
             ``"permutation"`` is the papers' law, in which an image may meet itself
             (:func:`mixlab.priors.permutations`).
+
+    Raises:
+        ValueError: for another pairing.
+
+    Example:
+        >>> from mixlab.mixers import Mixup
+        >>> images, g = torch.zeros(2, 3), torch.Generator().manual_seed(0)
+        >>> Mixup(pairing="distinct").draw(images, generator=g).sources.tolist()
+        [[0, 1], [1, 0]]
+        >>> [Mixup(pairing="permutation").draw(images, generator=g).sources[0].tolist() for _ in range(3)]
+        [[0, 1], [0, 0], [0, 1]]
     """
 
     pairing: str = field(default="distinct", kw_only=True)

@@ -5,7 +5,7 @@ file's name, with hyphens, is the experiment's name. To add one, write such a fi
 
     def runs(budget: str) -> Iterator[Run]:
         for seed in range(3):
-            yield Run(f"erm-s{seed}", "ERM", data="digits", model="lenet", risk={"name": "empirical"},
+            yield Run(f"erm-s{seed}", "ERM", data="shapes", model="lenet", risk={"name": "empirical"},
                       recipe="demo", seed=seed)
 
 and then `mixlab reproduce my-experiment --jobs 2` trains what has no record yet, and `load("my-experiment")` reads the

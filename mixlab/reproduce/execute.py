@@ -44,10 +44,10 @@ def summary(run: Run) -> str:
     """What a run trains, on what and how, in a few lines for a reader. Its risk and its seed are left out.
 
     Example:
-        >>> run = Run("a", "A", data="digits", model="lenet", risk={"name": "empirical"}, recipe="demo", seed=0,
+        >>> run = Run("a", "A", data="shapes", model="lenet", risk={"name": "empirical"}, recipe="demo", seed=0,
         ...           epochs=5)
         >>> print(summary(run))
-        digits: 10 % of its training set for validation, all others for training
+        shapes: 10 % of its training set for validation, all others for training
         lenet, 5 epochs, batches of 64, augmentation none
         SGD, lr 0.1 (cosine), momentum 0.9 (Nesterov), weight decay 0.0005
     """
@@ -86,7 +86,22 @@ def train(run: Run, folder: str | Path | None = None, **options) -> tuple[nn.Mod
 
 
 def execute(run: Run, experiment: str, budget: str, folder: str | Path | None = None, **options) -> dict:
-    """Train a run and give its record; see `train` for the arguments."""
+    """Train a run and give its record.
+
+    Args:
+        run, folder, options: see `train`.
+        experiment, budget: what the record says of where the run belongs.
+
+    Raises:
+        ValueError, OSError: as `train`; also if `run.measure` names no function.
+
+    Example:
+        >>> run = Run("a", "ERM", data="shapes", model="lenet", risk={"name": "empirical"}, recipe="demo", seed=0,
+        ...           epochs=1, limit=64, device="cpu")
+        >>> record = execute(run, "mine", "cpu")
+        >>> record["what"]["row"], record["result"]["last"]["epoch"], len(record["result"]["curves"]["train_loss"])
+        ('ERM', 1, 1)
+    """
     # Found first: a misspelt measure costs no training, and what measures is the code that was there at the start.
     measure = None if run.measure is None else measure_of(run)
     model, data, result = train(run, folder, **options)

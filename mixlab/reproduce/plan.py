@@ -29,7 +29,7 @@ class Run:
             what it gives goes into the record's `measures`.
 
     Example:
-        >>> run = Run("erm-s0", "ERM", data="digits", model="lenet", risk={"name": "empirical"}, recipe="demo", seed=0)
+        >>> run = Run("erm-s0", "ERM", data="shapes", model="lenet", risk={"name": "empirical"}, recipe="demo", seed=0)
         >>> Run(**run.as_dict()) == run
         True
     """
@@ -72,6 +72,12 @@ class Experiment:
 
     Raises:
         ValueError: if two runs share a name.
+
+    Example:
+        >>> erm = {"row": "ERM", "data": "shapes", "model": "lenet", "risk": {"name": "empirical"}, "recipe": "demo"}
+        >>> mine = Experiment("mine", tuple(Run(f"erm-s{seed}", seed=seed, **erm) for seed in range(2)), budget="gpu")
+        >>> mine.folder, [run.name for run in mine.runs]
+        ('mine-gpu', ['erm-s0', 'erm-s1'])
     """
 
     name: str
@@ -91,7 +97,12 @@ class Experiment:
 
 
 def names() -> list[str]:
-    """Names of the experiments that exist, sorted: one file each in `mixlab.reproduce.experiments`."""
+    """Names of the experiments that exist, sorted: one file each in `mixlab.reproduce.experiments`.
+
+    Example:
+        >>> {"k-image", "label-corruption"} <= set(names())
+        True
+    """
     from mixlab.reproduce import experiments
 
     return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(experiments.__path__))
@@ -100,8 +111,17 @@ def names() -> list[str]:
 def get(name: str, budget: str = "cpu") -> Experiment:
     """The experiment called `name` at a budget.
 
+    Args:
+        name: one of `names()`.
+        budget: "cpu", "gpu" or "paper".
+
     Raises:
         ValueError: if there is no such experiment or budget.
+
+    Example:
+        >>> first = get("k-image").runs[0]
+        >>> first.name, first.row, first.data, first.model
+        ('erm-s0', 'ERM', 'fashion-mnist', 'preact-resnet18')
     """
     known_budget(budget)
     if name not in names():

@@ -36,7 +36,19 @@ def record_path(experiment: Experiment, run: Run, root: str | Path | None = None
 
 
 def missing(experiment: Experiment, root: str | Path | None = None) -> list[Run]:
-    """The runs without a valid record of just this configuration, in order."""
+    """The runs without a valid record of just this configuration, in order.
+
+    Args:
+        experiment: whose runs are looked at.
+        root: where the records are; `book/results` of the checkout by default.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> erm = Run("erm-s0", "ERM", data="shapes", model="lenet", risk={"name": "empirical"}, recipe="demo", seed=0)
+        >>> with TemporaryDirectory() as nothing_done_yet:
+        ...     [each.name for each in missing(Experiment("mine", (erm,)), nothing_done_yet)]
+        ['erm-s0']
+    """
     return [run for run in experiment.runs if not _done(run, record_path(experiment, run, root))]
 
 
@@ -68,6 +80,13 @@ def run(
         ValueError: if the name or a data set's is unknown, `jobs` below 1, or another command is doing runs of this
             experiment with the same folder of records or the same folder of checkpoints.
         FileNotFoundError: if the data of a missing run are not there; nothing is written.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> nothing_to_do = Experiment("mine", ())
+        >>> with TemporaryDirectory() as folder:
+        ...     run(nothing_to_do, folder, work=folder)
+        {}
     """
     from tqdm import tqdm
 

@@ -25,7 +25,14 @@ def load(experiment: str | Experiment, root: str | Path | None = None, *, budget
         lists the names of the runs without a record; a record of another configuration counts as missing.
 
     Raises:
-        ValueError: if the name is unknown.
+        ValueError: if the name or the budget is unknown.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as nothing_done_yet:
+        ...     frame = load("k-image", nothing_done_yet)
+        >>> len(frame), frame.attrs["missing"] == [run.name for run in get("k-image").runs]
+        (0, True)
     """
     import pandas
 

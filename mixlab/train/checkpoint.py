@@ -49,6 +49,14 @@ class Checkpoints:
     Args:
         folder: made when the first state is saved.
         config: what makes two runs the same run, as plain data.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     Checkpoints(folder, {"seed": 0}).save({"step": 1})
+        ...     Checkpoints(folder, {"seed": 0}).save({"step": 2})
+        ...     print(Checkpoints(folder, {"seed": 0}).load(), sorted(path.name for path in Path(folder).iterdir()))
+        {'step': 2} ['last.ckpt', 'previous.ckpt']
     """
 
     def __init__(self, folder: str | Path, config: dict):

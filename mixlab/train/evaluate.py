@@ -19,6 +19,13 @@ class Metrics:
         error: wrong predictions, in percent.
         loss: mean cross-entropy, in nats.
         count: images.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> split = SimpleNamespace(images=torch.zeros(10, 10, 1, 1, dtype=torch.uint8), labels=torch.arange(10))
+        >>> guess = evaluate(nn.Flatten(), split, mean=(0.0,) * 10, std=(1.0,) * 10)  # ten equal logits
+        >>> guess.error, round(guess.loss, 4), guess.count
+        (90.0, 2.3026, 10)
     """
 
     error: float
@@ -37,6 +44,9 @@ def predict(model: nn.Module, split, *, mean, std, batch_size: int = 500) -> Ten
 
     Returns:
         (N, classes) float32 on the model's device. The modes of the model's parts are what they were before.
+
+    Raises:
+        ValueError: for images, means or standard deviations that `mixlab.data.normalise` refuses.
 
     Example:
         >>> from types import SimpleNamespace

@@ -14,6 +14,10 @@ REPORTS = ("last", "best")
 class MultiStep:
     """The learning rate is multiplied by `gamma` at each milestone (in epochs).
 
+    Args:
+        milestones: epochs, fractional ones too, in any order.
+        gamma: the factor of each.
+
     Example:
         >>> schedule = MultiStep((100, 150), 0.1)
         >>> [round(schedule.factor(epoch, 200), 3) for epoch in (0, 99.9, 100, 150)]
@@ -77,6 +81,12 @@ class Recipe:
 
     Raises:
         ValueError: for a value outside its range.
+
+    Example:
+        >>> from mixlab.train import recipes
+        >>> mixup = recipes["mixup-cifar10"]
+        >>> [round(mixup.learning_rate(epoch), 4) for epoch in (0, 99, 100, 150)], mixup.nesterov
+        ([0.1, 0.1, 0.01, 0.001], False)
     """
 
     name: str

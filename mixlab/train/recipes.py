@@ -61,6 +61,11 @@ class Budget:
         width: channels of the first stage, None for the paper's.
         precision: "32-true" or "bf16-mixed".
         compile: whether the network goes through `torch.compile`.
+
+    Example:
+        >>> cheap = BUDGETS["cpu"]
+        >>> cheap.limit, cheap.width, cheap.precision, recipes[cheap.recipe].epochs
+        (10000, 16, '32-true', 10)
     """
 
     recipe: str

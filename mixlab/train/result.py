@@ -41,6 +41,13 @@ class Result:
         losses: training loss of every step, on the global batch.
         seconds: wall time over all sessions of the run.
         origin: where it ran, see `origin`.
+
+    Example:
+        >>> last = {"epoch": 3, "test_error": 4.2, "test_loss": 0.15}
+        >>> result = Result(last, None, None, {"train_loss": [0.9, 0.4, 0.3]}, [], 2.5, origin={})
+        >>> record = result.record(experiment="mine", row="ERM", budget="cpu", seed=0, config={})
+        >>> record["result"]["metric"], record["result"]["value"]
+        ('test error of the last epoch, %', 4.2)
     """
 
     last: dict
@@ -74,6 +81,9 @@ class Result:
 def validate(record: object) -> dict:
     """The record itself, if it has the shape that the book reads (`SCHEMA`).
 
+    Args:
+        record: what `json.loads` gives or `Result.record` makes.
+
     Raises:
         ValueError: naming the entry that is missing, superfluous or of the wrong type.
 
@@ -95,9 +105,24 @@ def validate(record: object) -> dict:
 def read_record(path: str | Path) -> dict:
     """Read and validate one record.
 
+    Args:
+        path: a JSON file, UTF-8.
+
+    Returns:
+        The record, with the entries of `SCHEMA`.
+
     Raises:
         ValueError: if the file is no JSON or no record.
         OSError: if it cannot be read.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> result = Result({"test_error": 4.2}, None, None, {}, [], 2.5, origin(torch.device("cpu"), [None]))
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "erm-s0.json"
+        ...     write_record(path, result.record(experiment="mine", row="ERM", budget="cpu", seed=0, config={}))
+        ...     read_record(path)["result"]["value"]
+        4.2
     """
     try:
         return validate(json.loads(Path(path).read_text(encoding="utf-8")))
@@ -108,9 +133,21 @@ def read_record(path: str | Path) -> dict:
 def write_record(path: str | Path, record: dict) -> None:
     """Put a valid record in place whole or not at all.
 
+    Args:
+        path: the file; its folder is made.
+        record: see `validate`.
+
     Raises:
-        ValueError: if the record does not validate; nothing is written.
+        ValueError: if the record does not validate or holds a number that is not finite; nothing is written.
         OSError: if the disk refuses.
+
+    Example:
+        >>> write_record("half.json", {"what": {}, "result": {}})
+        Traceback (most recent call last):
+        ...
+        ValueError: a record needs what, result, origin; received what, result
+        >>> Path("half.json").exists()
+        False
     """
     from mixlab.train.checkpoint import write_atomically
 
