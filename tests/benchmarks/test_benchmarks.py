@@ -55,6 +55,30 @@ def test_mixers_are_divided_by_their_peers():
     assert all(number > 0 for row in rows.values() for number in row)
 
 
+def test_an_aim_stands_beside_every_ratio_that_has_one(monkeypatch, capsys):
+    benchmark = _load("mixers")
+    ratios = {"mixlab Mixup": 0.79, "mixlab CutMix": 0.81, "mixlab DCutMix K=5": 2.0, "mixlab DMixup K=3": 9.0}
+    monkeypatch.setattr(benchmark, "fresh", lambda *_: {row: (1.0, ratio, 1.0) for row, ratio in ratios.items()})
+
+    def ends(*options):
+        monkeypatch.setattr(sys, "argv", ["mixers.py", "--size", "64x3x224x224", *options])
+        benchmark.main()
+        lines = capsys.readouterr().out.splitlines()[-len(ratios) :]
+        return [line.split()[-1] for line in lines]
+
+    assert ends("--heap", "warm heap") == ["met", "missed", "met", "1.00"]
+    assert ends("--heap", "default allocator") == ends("--heap", "warm heap", "--threads", "1") == ["1.00"] * 4
+
+
+def test_every_aim_is_that_of_a_row():
+    import torch
+
+    benchmark = _load("mixers")
+    rows = benchmark.candidates(torch.rand(4, 3, 8, 8), torch.arange(4))
+    assert set(benchmark.AIMS) == set(benchmark.SIZES)
+    assert all(f"mixlab {row}" in rows for aims in benchmark.AIMS.values() for row in aims)
+
+
 def test_mixers_prints_a_table_for_every_heap_and_measures_in_processes_of_their_own(tmp_path, monkeypatch, capsys):
     source = (FOLDER / "mixers.py").read_text()
     (tmp_path / "mixers.py").write_text(source.replace("(256, 3, 32, 32)", "(4, 3, 8, 8)"))
