@@ -17,8 +17,7 @@ from mixlab.train.recipes import budget as known_budget
 
 SEEDS = range(5)
 CORRUPTION = (0.2, 0.5, 0.8)
-# The paper's best dropout at every corruption is for width 64. At width 8 it leaves two channels and learns nothing; of
-# 0.2, 0.3, 0.5 and 0.7 the first had the lowest validation error (seed 0, 50 % corrupted).
+# The paper's best dropout at every corruption is for width 64; for the narrow network dropout_rate looked for one.
 PAPERS_DROPOUT = {0.2: 0.7, 0.5: 0.8, 0.8: 0.8}
 DROPOUT = {"cpu": dict.fromkeys(CORRUPTION, 0.2), "gpu": PAPERS_DROPOUT, "paper": PAPERS_DROPOUT}
 SIZE = {
@@ -30,16 +29,20 @@ SIZE = {
 
 def runs(budget: str) -> Iterator[Run]:
     """The grid, seeds outermost."""
-    limits = known_budget(budget)
     for seed in SEEDS:
         for corrupt in CORRUPTION:
             for name, row, risk, options in _settings(DROPOUT[budget][corrupt]):
-                yield Run(
-                    f"{name}-c{round(100 * corrupt)}-s{seed}", row, model="preact-resnet18", risk=risk, options=options,
-                    seed=seed, corrupt=corrupt, device="cpu" if budget == "cpu" else "auto",
-                    precision=limits.precision, compile=limits.compile, measure=f"{__name__}:memorised",
-                    **SIZE[budget],
-                )
+                yield run(f"{name}-c{round(100 * corrupt)}", row, risk, options, corrupt, seed, budget)
+
+
+def run(name: str, row: str, risk: dict, options: dict, corrupt: float, seed: int, budget: str) -> Run:
+    """One training of the grid; what chooses a setting for it trains alike."""
+    limits = known_budget(budget)
+    return Run(
+        f"{name}-s{seed}", row, model="preact-resnet18", risk=risk, options=options, seed=seed, corrupt=corrupt,
+        device="cpu" if budget == "cpu" else "auto", precision=limits.precision, compile=limits.compile,
+        measure=f"{__name__}:memorised", **SIZE[budget],
+    )
 
 
 def _settings(dropout: float) -> Iterator[tuple[str, str, dict, dict]]:

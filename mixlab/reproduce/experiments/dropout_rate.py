@@ -1,0 +1,22 @@
+"""Which dropout rate does the narrow network of label_corruption bear? Chosen on validation images with true labels.
+
+The paper's rates are for a network of width 64. Here ERM with dropout is trained at half of the labels corrupted, with
+seeds that the grid does not use, so that the rate is chosen neither on its test images nor on its runs.
+"""
+
+from collections.abc import Iterator
+
+from mixlab.reproduce.experiments import label_corruption
+from mixlab.reproduce.plan import Run
+
+SEEDS = range(5, 8)
+RATES = (0.1, 0.2, 0.3, 0.5, 0.7)
+
+
+def runs(budget: str) -> Iterator[Run]:
+    """Every rate, seeds outermost."""
+    for seed in SEEDS:
+        for rate in RATES:
+            yield label_corruption.run(
+                f"dropout{rate:g}", f"ERM + dropout {rate:g}", {"name": "empirical"}, {"dropout": rate}, 0.5, seed, budget
+            )
