@@ -1,8 +1,9 @@
-"""What counts as a whole number where one is asked for."""
+"""What counts as a number where one is asked for."""
 
-from numbers import Integral
+from collections.abc import Sequence
+from numbers import Integral, Real
 
-__all__ = ["whole"]
+__all__ = ["numbers", "real", "whole"]
 
 
 def whole(value: object) -> bool:
@@ -13,3 +14,24 @@ def whole(value: object) -> bool:
         (True, False, False)
     """
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def real(value: object) -> bool:
+    """Whether a value is a real number of any kind, numpy's too; infinities and NaN are, bools and tensors are not.
+
+    Example:
+        >>> real(3), real(0.5), real(True), real("0.5")
+        (True, True, False, False)
+    """
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def numbers(values: object) -> list[float] | None:
+    """The real numbers in a sequence, or in an array or tensor of one axis; None for anything else.
+
+    Example:
+        >>> numbers((1, 0.5)), numbers(0.5), numbers(["a"]), numbers([[1.0]])
+        ([1.0, 0.5], None, None, None)
+    """
+    values = values.tolist() if hasattr(values, "tolist") else values
+    return [float(each) for each in values] if isinstance(values, Sequence) and all(map(real, values)) else None

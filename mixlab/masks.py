@@ -8,6 +8,7 @@ In the three hard kinds slot k of a pixel's owner is a column of ``Mix.sources``
 nobody, and shows the fill value.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -34,6 +35,9 @@ MOST_SOURCES = 254
 # worth looking up about a thousand numbers, or, for one box alone, calculating with about four thousand. So at 3x32x32
 # calls win for two boxes, at 3x224x224 for any sensible K.
 _ELEMENTS_PER_BOX = 1024
+
+# How far a row of shares may be from summing to 1: much more than float32 rounds, much less than one shows.
+_SUM_TOLERANCE = 1e-3
 
 # Boxes of images so large (from about 3x150x150 on) are copied faster by all threads.
 _ELEMENTS_FOR_THREADS = 2**16
@@ -74,17 +78,43 @@ def _fresh(picked: Tensor, images: Tensor) -> Tensor:
     return picked.clone() if picked is images else picked
 
 
+_wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # torch offers no public way to ask
+
+
+def visible(*tensors: Tensor) -> bool:
+    """Whether one may look at what some tensors hold: on a CPU, where nobody waits for it, and one batch at a time.
+
+    Under the transforms of ``torch.func`` a tensor may stand for many, and while a compiler traces it holds nothing.
+    """
+    return not torch.compiler.is_compiling() and all(
+        each.device.type == "cpu" and not _wrapped(each) for each in tensors
+    )
+
+
 def _followed(*tensors: Tensor) -> bool:
     """Whether what is done to some tensors is followed, so that nothing may be written in place or done to bare bits.
 
     Derivatives follow it, backward and forward, so do the transforms of ``torch.func``, ``vmap`` among them, and so
     does a compiler, which finds its own way to write in place.
     """
-    wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # torch offers no public way to ask
     return torch.compiler.is_compiling() or any(
-        (torch.is_grad_enabled() and tensor.requires_grad) or wrapped(tensor) or unpack_dual(tensor).tangent is not None
-        for tensor in tensors
+        (torch.is_grad_enabled() and each.requires_grad) or _wrapped(each) or unpack_dual(each).tangent is not None
+        for each in tensors
     )
+
+
+def check_shares(name: str, rows: Tensor) -> None:
+    """Raise ValueError unless the numbers in ``(B, K)`` rows are finite, non-negative and sum to 1 in every row."""
+    if not rows.numel():
+        return
+    rows = rows.detach().to(torch.float32)
+    least, (low, high) = float(rows.amin()), map(float, rows.sum(1).aminmax())
+    # Whatever is not finite fails: comparisons with NaN do, and an infinite number makes an infinite sum.
+    if not (0 <= least and 1 - _SUM_TOLERANCE <= low and high <= 1 + _SUM_TOLERANCE):
+        raise ValueError(
+            f"expected finite, non-negative {name} that sum to 1 in every row, received a least value of "
+            f"{least:g} and sums from {low:g} to {high:g}"
+        )
 
 
 def send(tensor: Tensor, device: torch.device | str) -> Tensor:
@@ -101,7 +131,10 @@ class _Masks:
         return replace(self, **moved)
 
     def check(self, k: int) -> None:
-        """Raise ValueError where these cannot be the masks of k sources; what a tensor holds is seen on a CPU only."""
+        """Raise ValueError where these cannot be the masks of k sources.
+
+        What a tensor holds is looked at only where it is :func:`visible`.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +146,7 @@ class Constant(_Masks):
     the two images.
 
     Args:
-        coefficients: ``(B, K)`` float32, non-negative, rows summing to 1.
+        coefficients: ``(B, K)`` float32, non-negative, rows summing to 1 (within 1e-3); :class:`mixlab.Mix` looks.
 
     Example:
         >>> from mixlab import Mix
@@ -127,6 +160,13 @@ class Constant(_Masks):
 
     #: Height and width the masks are made for; ``None`` fits any size.
     size = None
+
+    def check(self, k: int) -> None:
+        """Raise ValueError where there is not one coefficient for each source, or they are no shares of a picture."""
+        if self.coefficients.shape[1:] != (k,):
+            raise ValueError(f"expected coefficients of shape (B, {k}), received {tuple(self.coefficients.shape)}")
+        if visible(self.coefficients):
+            check_shares("coefficients", self.coefficients)
 
     def shares(self, k: int) -> Tensor:
         """``(B, K)`` float32: the mean of each mask."""
@@ -335,7 +375,7 @@ class Owners(_Hard):
     def check(self, k: int) -> None:
         """Raise ValueError where the map names a slot beyond K, or there are too many."""
         super().check(k)
-        if self.map.device.type == "cpu" and self.map.numel() and int(self.map.max()) > k:
+        if visible(self.map) and self.map.numel() and int(self.map.max()) > k:
             raise ValueError(f"expected owners in 0..{k}, since {k} is nobody, received {int(self.map.max())}")
 
     @property
@@ -392,7 +432,7 @@ class PastedBoxes(_Hard):
     def check(self, k: int) -> None:
         """Raise ValueError where a box leaves the image or has its edges exchanged, or there are too many sources."""
         super().check(k)
-        if self.boxes.device.type != "cpu" or not self.boxes.numel():
+        if not visible(self.boxes) or not self.boxes.numel():
             return
         least, most = (edges.tolist() for edges in self.boxes.flatten(0, 1).aminmax(dim=0))
         sides = self.boxes[..., 2:] - self.boxes[..., :2]
@@ -484,7 +524,7 @@ class NestedBoxes(PastedBoxes):
         super().check(k)
         if self.boxes.shape[1] > 255:
             raise ValueError(f"expected at most 255 nested boxes, received {self.boxes.shape[1]}")
-        if self.boxes.device.type != "cpu" or self.boxes.shape[1] < 2 or not len(self.boxes):
+        if not visible(self.boxes) or self.boxes.shape[1] < 2 or not len(self.boxes):
             return
         inward = self.boxes[:, 1:] - self.boxes[:, :-1]
         if int(inward[..., :2].min()) < 0 or int(inward[..., 2:].max()) > 0:
@@ -514,7 +554,7 @@ class Soft(_Masks):
     """A weight for every source and pixel, stored at its own resolution.
 
     Args:
-        maps: ``(B, K, h, w)`` floating point, non-negative.
+        maps: ``(B, K, h, w)`` floating point, finite and non-negative; :class:`mixlab.Mix` looks.
         size: height and width of the images, in pixels.
         mode: how maps grow to images: ``"nearest"`` (blocks) or ``"bilinear"`` (smooth), as in
             :func:`torch.nn.functional.interpolate` without aligned corners.
@@ -540,6 +580,14 @@ class Soft(_Masks):
         if self.mode not in _INTERPOLATION:
             raise ValueError(f"expected a mode of {sorted(_INTERPOLATION)}, received {self.mode!r}")
         _check_pixels(self.size)
+
+    def check(self, k: int) -> None:
+        """Raise ValueError where a map is negative or not finite."""
+        if not visible(self.maps) or not self.maps.numel():
+            return
+        least, most = map(float, self.maps.detach().to(torch.float32).aminmax())
+        if not 0 <= least <= most < math.inf:
+            raise ValueError(f"expected finite, non-negative maps, received values from {least:g} to {most:g}")
 
     def _grown(self, size: tuple[int, int]) -> Tensor:
         """``(B, K, H, W)`` upsampled masks in the dtype of the maps: the maps themselves where they have that size."""

@@ -9,14 +9,25 @@ A method is a distribution over the sources s and the masks M; a :class:`Mix` is
 """
 
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from mixlab.checks import whole
-from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft, first_slot, memory_order, send
+from mixlab.masks import (
+    Constant,
+    NestedBoxes,
+    Owners,
+    PastedBoxes,
+    Soft,
+    check_shares,
+    first_slot,
+    memory_order,
+    send,
+    visible,
+)
 
 __all__ = ["Mix"]
 
@@ -54,16 +65,19 @@ class Mix:
         form: the masks M in their cheapest exact form: :class:`~mixlab.masks.Constant`,
             :class:`~mixlab.masks.NestedBoxes`, :class:`~mixlab.masks.PastedBoxes`, :class:`~mixlab.masks.Owners` or
             :class:`~mixlab.masks.Soft`.
-        weights: ``(B, K)`` float32, the label weight of each slot. Left out, it is the share of pixels that the
-            masks really give to the slot.
+        weights: ``(B, K)`` float32, the label weight of each slot; non-negative, rows summing to 1 (within 1e-3).
+            Left out, it is the share of pixels that the masks really give to the slot; shares sum to less where
+            pixels are nobody's.
         fill: what is seen where no slot is: a number, or a tensor that broadcasts to the images.
 
     Attributes:
         shares: ``(B, K)`` float32, the mean of each mask: the part of the picture that is the slot's.
 
     Raises:
-        ValueError: where shapes or dtypes do not fit together, or (seen on a CPU only) a source is no row of the
-            batch, a box leaves the image or, nested, the box before, or a pixel belongs to a slot beyond nobody's, K.
+        ValueError: where shapes or dtypes do not fit together, or (seen on a CPU only, and neither under the transforms
+            of ``torch.func`` nor by a compiler) a source is no row of the batch, a box leaves the image or, nested, the
+            box before, a pixel belongs to a slot beyond nobody's, K, a coefficient, map or weight is negative or not
+            finite, or a row of coefficients, or of weights that are not its shares, does not sum to 1.
 
     Example:
         >>> images = torch.tensor([[[[0.0, 0.0]]], [[[1.0, 1.0]]]])
@@ -86,14 +100,17 @@ class Mix:
         if self.sources.ndim != 2 or self.sources.dtype != torch.int64:
             received = f"{tuple(self.sources.shape)} {self.sources.dtype}"
             raise ValueError(f"expected sources of shape (B, K) and dtype int64, received {received}")
-        on_cpu = self.sources.device.type == "cpu"  # elsewhere the check would wait for the device at every step
-        if on_cpu and self.sources.numel() and not _within(self.sources, len(self)):
+        # Only what is visible: on a device the check would be waited for at every step.
+        if visible(self.sources) and self.sources.numel() and not _within(self.sources, len(self)):
             raise ValueError(f"expected sources in 0..{len(self) - 1}, the rows of the batch, received others")
         self.form.check(self.k)
         self._weigh(self.weights)
         for name, value in (("shares", self.shares), ("weights", self.weights)):
             if value.shape != self.sources.shape:
                 raise ValueError(f"expected {name} of shape {tuple(self.sources.shape)}, received {tuple(value.shape)}")
+        if self.weights is not self.shares and visible(self.weights, self.shares):
+            # Weights that are the shares may be handed on, by dataclasses.replace for one, and sum to what they do.
+            check_shares("weights", self.weights[(self.weights != self.shares).any(1)])
 
     def _weigh(self, weights: Tensor | None) -> None:
         shares = self.form.shares(self.k).to(torch.float32)
@@ -116,7 +133,7 @@ class Mix:
             tensor([[5.],
                     [7.]])
         """
-        return cls(torch.arange(batch)[:, None], Constant(torch.ones(batch, 1)))
+        return cls.trusted(torch.arange(batch)[:, None], Constant(torch.ones(batch, 1)))
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -187,11 +204,12 @@ class Mix:
         """Mix labels with the weights: the only place where targets are made.
 
         Args:
-            labels: ``(B,)`` class indices of any integer dtype, or ``(B, C)`` probabilities.
+            labels: ``(B,)`` class indices of any integer dtype, or ``(B, C)`` probabilities, taken as they are.
             num_classes: C, needed for class indices.
 
         Returns:
-            ``(B, C)`` float32; rows sum to 1.
+            ``(B, C)`` float32. For class indices, and for probabilities that sum to 1, a row sums to what its weights
+            sum to: to 1, but where they are shares of masks that do not sum to 1 at every pixel.
 
         Raises:
             ValueError: for floating-point labels of one axis, indices outside 0..C-1 (checked on the CPU; on an
@@ -234,7 +252,7 @@ class Mix:
             ValueError: for a size without pixels, where the masks have a size.
         """
         declared = None if torch.equal(self.weights, self.shares) else self.weights
-        return replace(self, form=self.form.resize(self.k, tuple(size)), weights=declared)
+        return Mix.trusted(self.sources, self.form.resize(self.k, tuple(size)), declared, self.fill)
 
     def select(self, selected: Tensor) -> "Mix":
         """This mix in the rows where ``selected`` (a ``(B,)`` bool tensor); the other rows stay themselves.

@@ -11,12 +11,11 @@ normalised by a softmax, in float64: nothing ever leaves log space before it is 
 
 import math
 from collections.abc import Sequence
-from numbers import Real
 
 import torch
 from torch import Tensor
 
-from mixlab.checks import whole
+from mixlab.checks import numbers, real, whole
 
 __all__ = [
     "beta",
@@ -36,19 +35,20 @@ def _concentration(alpha: float | Sequence[float] | Tensor, k: int | None) -> Te
     """``alpha`` as a float64 vector of length ``k`` on the CPU, every entry finite and at least `SMALLEST`."""
     if k is not None and not (whole(k) and k >= 1):
         raise ValueError(f"expected an integer number of components k >= 1, received {k!r}")
-    values = alpha.tolist() if isinstance(alpha, Tensor) else alpha
-    if isinstance(values, Real) and k is not None:
+    value = alpha.item() if isinstance(alpha, Tensor) and alpha.ndim == 0 else alpha
+    if k is not None and real(value):
         # Every draw of a mixer passes here, and filling is cheaper than reading a list.
-        values, vector = [values], torch.full((k,), float(values), dtype=torch.float64)
+        values, vector = [value], torch.full((k,), float(value), dtype=torch.float64)
     else:
+        values = numbers(value)
+        if not values or k not in (None, len(values)):
+            raise ValueError(
+                f"expected a vector of {k or 'K'} concentrations, or a number and k, received {alpha!r} and k = {k}"
+            )
         vector = torch.tensor(values, dtype=torch.float64)
-    if vector.ndim != 1 or (k is not None and len(vector) != k):
-        raise ValueError(
-            f"expected a number or a vector of {k or 'K'} concentrations, received shape {tuple(vector.shape)}"
-        )
     if not all(SMALLEST <= value < math.inf for value in values):
         raise ValueError(
-            f"expected positive, finite concentrations, received {list(values)} (the smallest possible is {SMALLEST:g})"
+            f"expected positive, finite concentrations, received {values} (the smallest possible is {SMALLEST:g})"
         )
     return vector
 
@@ -83,8 +83,8 @@ def dirichlet(
         ``(n, K)`` float64; rows are non-negative and sum to 1.
 
     Raises:
-        ValueError: for a concentration that is not positive and finite, a length other than ``k``, or an ``n`` or
-            ``k`` that is no number of draws or of components.
+        ValueError: for a concentration that is no number, or not positive and finite, a length other than ``k``, or
+            an ``n`` or ``k`` that is no number of draws or of components.
 
     Source: K-image paper, section 2.2 (:math:`\varphi \sim \mathrm{Dir}(\alpha)`).
 

@@ -12,7 +12,7 @@ from mixlab.analysis.paired import Difference, paired_difference
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["curves", "gains", "summary", "training_errors"]
+__all__ = ["curves", "gains", "summary", "training_errors", "validation_errors"]
 
 COLUMNS = {
     "best_epoch_test_error": "test, best epoch",
@@ -46,6 +46,25 @@ def summary(records: pandas.DataFrame, chance: float) -> pandas.DataFrame:
     table["seeds"] = groups.size()
     table = table.loc[sorted(table.index, key=lambda pair: (pair[0], *_by_number(pair[1])))]
     return table.rename(index=_percent, level="corrupt").rename_axis(["corrupted", "method"])
+
+
+def validation_errors(records: pandas.DataFrame) -> pandas.DataFrame:
+    """Mean ± standard deviation over the seeds of the validation error at the last epoch, in percent: what chooses.
+
+    Args:
+        records: of one fraction of corrupted labels, as `mixlab.reproduce.load` gives them; may be empty.
+
+    Returns:
+        One line per method; methods by name, equal names by their number.
+    """
+    import pandas
+
+    columns = ["validation, last epoch", "seeds"]
+    if records.empty:
+        return pandas.DataFrame(columns=columns)
+    groups = records.groupby("row")["validation_error"]
+    table = pandas.DataFrame({columns[0]: groups.agg(_spread), columns[1]: groups.size()})
+    return table.loc[sorted(table.index, key=_by_number)].rename_axis("method")
 
 
 def _by_number(row: str) -> tuple[str, float]:

@@ -25,7 +25,11 @@ def train(
     k: Annotated[int | None, typer.Option(help="Images per mix.")] = None,
     alpha: Annotated[float | None, typer.Option(help="Concentration of the Beta or Dirichlet.")] = None,
     probability: Annotated[float | None, typer.Option(help="Part of the batches that is mixed.")] = None,
+    pairing: Annotated[str | None, typer.Option(help="Partners: distinct, or the papers' permutation; else the "
+                                                "budget's.")] = None,
     manifold: Annotated[bool, typer.Option("--manifold", help="Mix hidden layers too.")] = False,
+    layer: Annotated[list[str] | None, typer.Option(help="A layer for --manifold to mix at, '' for the images; may "
+                                                    "be repeated.")] = None,
     budget: Annotated[str, typer.Option(help="cpu, gpu or paper: recipe, width, limit, precision.")] = "cpu",
     recipe: Annotated[str | None, typer.Option(help="Name of a recipe, instead of the budget's.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Length; the schedule is stretched.")] = None,
@@ -56,7 +60,8 @@ def train(
         _check_folder(out, resume)
     limits = known_budget(budget)
     run = Run(
-        name=f"{mixer}-s{seed}", row=mixer, data=data, model=model, risk=_risk(mixer, k, alpha, probability, manifold),
+        name=f"{mixer}-s{seed}", row=mixer, data=data, model=model,
+        risk=_risk(_mixer(mixer, k, alpha, pairing, limits.pairing), probability, manifold, layer),
         recipe=recipe or limits.recipe, seed=seed, epochs=epochs, limit=limit or _limit(data, limits.limit),
         width=width or (limits.width if model.startswith("preact") else None),
         options={} if dropout is None else {"dropout": dropout}, device=device,
@@ -115,17 +120,31 @@ def _limit(data: str, limit: int | None) -> int | None:
     return None if limit is None or find(data).rows[0] <= limit else limit
 
 
-def _risk(mixer: str, k: int | None, alpha: float | None, probability: float | None, manifold: bool) -> dict:
+def _mixer(name: str, k: int | None, alpha: float | None, pairing: str | None, usual: str) -> dict:
+    """The mixer that the options say, in names; its partners drawn as usual in the budget, where it has any."""
+    from mixlab.mixers.base import PartnerMixer
+    from mixlab.mixers.registry import MIXERS
+
+    if pairing is None and usual != "distinct" and issubclass(MIXERS.get(name, PartnerMixer), PartnerMixer):
+        pairing = usual
+    options = {"k": k, "alpha": alpha, "pairing": pairing}
+    return {"name": name} | {option: value for option, value in options.items() if value is not None}
+
+
+def _risk(mixer: dict, probability: float | None, manifold: bool, layers: list[str] | None) -> dict:
     """What the options say is minimised."""
-    if mixer == "none":
-        if manifold or any(value is not None for value in (k, alpha, probability)):
-            raise ValueError("expected a --mixer with --k, --alpha, --probability or --manifold, received none")
+    if layers and not manifold:
+        raise ValueError("expected --manifold with --layer, received none")
+    if mixer["name"] == "none":
+        if manifold or probability is not None or set(mixer) != {"name"}:
+            raise ValueError(
+                "expected a --mixer with --k, --alpha, --pairing, --probability or --manifold, received none"
+            )
         return {"name": "empirical"}
-    spec = {"name": mixer} | {name: value for name, value in (("k", k), ("alpha", alpha)) if value is not None}
-    if probability is not None:
-        spec = {"name": "sometimes", "p": probability, "mixer": spec}
-    return {"name": "manifold", "mixer": spec, "layers": MANIFOLD_LAYERS} if manifold else {
-        "name": "vicinal", "mixer": spec}
+    spec = mixer if probability is None else {"name": "sometimes", "p": probability, "mixer": mixer}
+    if manifold:
+        return {"name": "manifold", "mixer": spec, "layers": layers or MANIFOLD_LAYERS}
+    return {"name": "vicinal", "mixer": spec}
 
 
 def _show(run: Run, result: Result) -> None:

@@ -3,14 +3,13 @@
 import math
 import os
 from dataclasses import dataclass, field, fields
-from numbers import Real
 
 import torch
 from torch import Tensor
 from torch.utils.data import default_collate, get_worker_info
 
 from mixlab import priors, rng
-from mixlab.checks import whole
+from mixlab.checks import real, whole
 from mixlab.masks import MOST_SOURCES
 from mixlab.mix import Mix, check_classes
 
@@ -35,7 +34,7 @@ class Mixer:
         seed: start of the mixer's own generator.
 
     Raises:
-        ValueError: for a ``num_classes`` that is no positive integer.
+        ValueError: for a ``num_classes`` that is no positive integer, or a seed that is no integer.
 
     Example:
         >>> from mixlab.mixers import Mixup
@@ -50,10 +49,12 @@ class Mixer:
 
     def __post_init__(self):
         check_classes(self.num_classes)
+        if not whole(self.seed):
+            raise ValueError(f"expected an integer seed, received {self.seed!r}")
         # Equal mixers print alike and so draw alike: 1 becomes 1.0 where a float belongs, numpy's integers Python's.
         for each in fields(self):
             value = getattr(self, each.name)
-            if each.type is float and isinstance(value, Real):
+            if each.type is float and real(value):
                 object.__setattr__(self, each.name, float(value))
             elif whole(value):
                 object.__setattr__(self, each.name, int(value))
@@ -156,7 +157,7 @@ class PartnerMixer(Mixer):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.pairing not in _PARTNERS:
+        if not isinstance(self.pairing, str) or self.pairing not in _PARTNERS:
             raise ValueError(f"expected a pairing of {sorted(_PARTNERS)}, received {self.pairing!r}")
 
     def _partners(self, batch: int, k: int, generator: torch.Generator) -> Tensor:
@@ -198,8 +199,7 @@ class KMixer(PartnerMixer):
 
 def check_alpha(alpha: float) -> None:
     """Raise ValueError unless ``alpha`` is 0 or a concentration that :mod:`mixlab.priors` can draw with."""
-    number = isinstance(alpha, Real) and not isinstance(alpha, bool)
-    if not number or not (alpha == 0 or priors.SMALLEST <= alpha < math.inf):
+    if not real(alpha) or not (alpha == 0 or priors.SMALLEST <= alpha < math.inf):
         smallest = f"(the smallest above 0 is {priors.SMALLEST:g})"
         raise ValueError(f"expected a finite concentration alpha >= 0, received {alpha!r} {smallest}")
 

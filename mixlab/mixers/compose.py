@@ -5,11 +5,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 
 import torch
 from torch import Tensor
 
+from mixlab.checks import numbers, real
 from mixlab.mix import Mix
 from mixlab.mixers.base import Mixer, check_mixer
 
@@ -25,7 +25,7 @@ class _Chance(Mixer):
 
     def __post_init__(self):
         check_mixer(self.mixer)
-        if isinstance(self.p, bool) or not isinstance(self.p, Real) or not 0 <= self.p <= 1:
+        if not real(self.p) or not 0 <= self.p <= 1:
             raise ValueError(f"expected a probability in [0, 1], received {self.p!r}")
         super().__post_init__()
 
@@ -100,11 +100,11 @@ class OneOf(Mixer):
         if not isinstance(self.mixers, Sequence) or not all(isinstance(each, Mixer) for each in self.mixers):
             raise ValueError(f"expected a sequence of mixers, received {self.mixers!r}")
         count = len(self.mixers)
-        if self.probabilities is not None:
-            object.__setattr__(self, "probabilities", [float(p) for p in self.probabilities])
-        p = [1 / max(count, 1)] * count if self.probabilities is None else self.probabilities
-        if not len(p) == count > 0 or not all(each >= 0 for each in p) or not abs(sum(p) - 1) <= 1e-6:
+        p = [1 / max(count, 1)] * count if self.probabilities is None else numbers(self.probabilities)
+        if not p or len(p) != count or not all(each >= 0 for each in p) or not abs(sum(p) - 1) <= 1e-6:
             raise ValueError(f"expected {count or 'some'} probabilities that sum to 1, received {self.probabilities!r}")
+        if self.probabilities is not None:
+            object.__setattr__(self, "probabilities", p)
 
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         rates = [1.0] * len(self.mixers) if self.probabilities is None else self.probabilities

@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from mixlab.checks import whole
+from mixlab.checks import numbers, real, whole
 from mixlab.masks import NestedBoxes, Owners
 from mixlab.mix import Mix
 from mixlab.mixers.base import Mixer, image_size
@@ -31,6 +31,11 @@ def _hide(form: NestedBoxes | Owners, batch: int, device: torch.device, fill: Te
 
 class _Hiding(Mixer):
     """A mixer with a fill, which may be a tensor: mixers are equal where its values are."""
+
+    def __post_init__(self):
+        if not isinstance(self.fill, Tensor) and not real(self.fill):
+            raise ValueError(f"expected a number or a tensor as fill, received {self.fill!r}")
+        super().__post_init__()
 
     def _values(self) -> tuple:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -56,7 +61,7 @@ class Cutout(_Hiding):
         fill: what is seen instead, a number or a tensor that broadcasts to the images.
 
     Raises:
-        ValueError: for a side that is no positive integer.
+        ValueError: for a side that is no positive integer, or a fill that is neither a number nor a tensor.
 
     Source: DeVries and Taylor (2017), section 3.2.
 
@@ -96,7 +101,8 @@ class GridMask(_Hiding):
         fill: what is seen instead, a number or a tensor that broadcasts to the images.
 
     Raises:
-        ValueError: for a ratio outside (0, 1) or periods that are not increasing within (0, 1].
+        ValueError: for a ratio outside (0, 1), periods that are not two increasing numbers within (0, 1], or a fill
+            that is neither a number nor a tensor.
 
     Source: Chen et al. (2020), section 3, without the rotation.
 
@@ -111,12 +117,12 @@ class GridMask(_Hiding):
     fill: Tensor | float = 0.0
 
     def __post_init__(self):
-        low, high = map(float, self.periods)
-        object.__setattr__(self, "periods", (low, high))
-        if not 0 < self.ratio < 1:
+        if not real(self.ratio) or not 0 < self.ratio < 1:
             raise ValueError(f"expected a visible ratio in (0, 1), received {self.ratio!r}")
-        if not 0 < low <= high <= 1:
+        periods = numbers(self.periods)
+        if periods is None or len(periods) != 2 or not 0 < periods[0] <= periods[1] <= 1:
             raise ValueError(f"expected periods 0 < low <= high <= 1, received {self.periods!r}")
+        object.__setattr__(self, "periods", tuple(periods))
         super().__post_init__()
 
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:

@@ -34,7 +34,8 @@ def _layer(model: nn.Module, name: str) -> nn.Module:
     for wrapper in ("_orig_mod", "module"):
         if isinstance(getattr(model, wrapper, None), nn.Module):
             return _layer(getattr(model, wrapper), name)
-    raise ValueError(f"expected a layer of the network, received {name!r}; there are {sorted(modules)[1:]}")
+    raise ValueError(f"expected a layer of the network, received {name!r}; there are "
+                     f"{[child for child, _ in model.named_children()]} and what they hold")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,6 @@ in the same file. Records go to `book/results/<experiment>/<run>.json` and are c
 from mixlab.reproduce.execute import summary
 from mixlab.reproduce.plan import Experiment, Run, get, names
 from mixlab.reproduce.runner import missing, run
-from mixlab.reproduce.table import load
+from mixlab.reproduce.table import cost, load
 
-__all__ = ["Experiment", "Run", "get", "load", "missing", "names", "run", "summary"]
+__all__ = ["Experiment", "Run", "cost", "get", "load", "missing", "names", "run", "summary"]

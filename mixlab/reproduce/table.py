@@ -44,6 +44,25 @@ def load(experiment: str | Experiment, root: str | Path | None = None, *, budget
     return frame
 
 
+def cost(records) -> str:
+    """What the runs of some records took all together, for a reader.
+
+    Args:
+        records: as `load` gives them; may be empty.
+
+    Example:
+        >>> import pandas
+        >>> origin = {"threads": 1, "device": "a processor"}
+        >>> print(cost(pandas.DataFrame({"seconds": [5400.0, 3600.0], "record": [{"origin": origin}] * 2})))
+        2.5 hours in all, on a processor, 1 thread a run
+    """
+    if records.empty:
+        return "no runs on record"
+    places = sorted({(record["origin"]["device"], record["origin"]["threads"]) for record in records["record"]})
+    where = " and ".join(f"{device}, {threads} thread{'s' * (threads > 1)} a run" for device, threads in places)
+    return f"{records['seconds'].sum() / 3600:.1f} hours in all, on {where}"
+
+
 def _row(record: dict) -> dict:
     what, result, best = record["what"], record["result"], record["result"]["best"]
     config = {name: value for name, value in what["config"].items() if name not in ("name", "row", "seed")}

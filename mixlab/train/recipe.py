@@ -66,6 +66,9 @@ class Cosine:
 class Recipe:
     """Stochastic gradient descent with every choice written down; nothing is inherited silently.
 
+    Images are normalised by the moments of the set they are of, in every recipe. (The K-image paper's code takes those
+    of CIFAR-10 for both CIFAR sets.) How images are mixed is no part of a recipe, but of the risk.
+
     Args:
         name: what tables call it.
         epochs: passes over the training images.

@@ -4,7 +4,7 @@ import numpy as np
 import pandas
 import pytest
 
-from mixlab.analysis.corruption import curves, gains, summary, training_errors
+from mixlab.analysis.corruption import curves, gains, summary, training_errors, validation_errors
 
 
 def record(row, corrupt, seed, test):
@@ -34,6 +34,14 @@ def test_summary_is_mean_and_deviation():
 
 def test_one_seed_has_no_deviation():
     assert summary(RECORDS[RECORDS["seed"] == 1], 90.0).loc[("20 %", "ERM"), "test, last epoch"] == "31.0"
+
+
+def test_validation_errors_stand_in_the_order_of_the_numbers():
+    rows = [("dropout 0.5", seed, 30.0 + seed) for seed in range(3)] + [("dropout 0.1", 0, 40.0)]
+    table = validation_errors(pandas.DataFrame(rows, columns=["row", "seed", "validation_error"]))
+    assert table.index.tolist() == ["dropout 0.1", "dropout 0.5"]
+    assert table.values.tolist() == [["40.0", 1], ["31.0 ± 1.0", 3]]
+    assert validation_errors(pandas.DataFrame()).empty
 
 
 def test_curves_are_seeds_by_epochs():

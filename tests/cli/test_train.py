@@ -143,12 +143,43 @@ def test_manifold_and_probability_compose(mixlab, tmp_path):
         "mixer": {"name": "sometimes", "p": 0.5, "mixer": {"name": "mixup", "alpha": 2.0}}}
 
 
+def test_layers_are_chosen_by_name(mixlab, tmp_path):
+    status, _, error = mixlab("train", "--data", "digits", "--model", "resnet18", "--recipe", "demo", "--epochs", 1,
+                              "--limit", 64, "--mixer", "mixup", "--manifold", "--layer", "", "--layer", "layer1",
+                              "--out", tmp_path)
+    assert status == 0, error
+    risk = read_record(tmp_path / "record.json")["what"]["config"]["risk"]
+    assert risk == {"name": "manifold", "layers": ["", "layer1"], "mixer": {"name": "mixup"}}
+
+
+@pytest.mark.parametrize(("arguments", "mixer"), [
+    (["--mixer", "dcutmix", "--k", 3], {"name": "dcutmix", "k": 3}),
+    (["--mixer", "dcutmix", "--pairing", "permutation"], {"name": "dcutmix", "pairing": "permutation"}),
+    (["--mixer", "dcutmix", "--budget", "paper"], {"name": "dcutmix", "pairing": "permutation"}),
+    (["--mixer", "cutmix", "--budget", "paper", "--pairing", "distinct"], {"name": "cutmix", "pairing": "distinct"}),
+    (["--mixer", "cutout", "--budget", "paper"], {"name": "cutout"}),
+    (["--mixer", "smote", "--budget", "paper"], {"name": "smote"}),
+])
+def test_partners_are_drawn_by_the_papers_law_where_it_is_asked_for(mixlab, monkeypatch, arguments, mixer):
+    asked = []
+
+    def stop(run, *rest, **options):
+        asked.append(run)
+        raise ValueError("stopped here")
+
+    monkeypatch.setattr("mixlab.reproduce.execute.train", stop)
+    assert mixlab("train", "--data", "digits", "--model", "preact-resnet18", *arguments)[0] == 2
+    assert asked[0].risk == {"name": "vicinal", "mixer": mixer}
+
+
 @pytest.mark.parametrize(("change", "message"), [
     (["--data", "nothing"], "nothing"), (["--model", "nothing"], "nothing"), (["--mixer", "nothing"], "nothing"),
     (["--mixer", "dcutmix", "--k", 3, "--alpha", -1], "alpha"), (["--mixer", "mixup", "--k", 3], "k"),
     (["--recipe", "nothing"], "nothing"), (["--budget", "nothing"], "nothing"),
     (["--precision", "fp8"], "fp8"), (["--device", "tpu"], "tpu"), (["--log", "wandb"], "wandb"),
     (["--limit", 10**6], "1000000"), (["--dropout", 1.5], "1.5"), (["--k", 3], "mixer"), (["--manifold"], "mixer"),
+    (["--pairing", "permutation"], "mixer"), (["--mixer", "mixup", "--pairing", "random"], "random"),
+    (["--mixer", "cutout", "--pairing", "distinct"], "pairing"), (["--mixer", "mixup", "--layer", "stem"], "manifold"),
     (["--mixer", "mixup", "--manifold", "--compile"], "compile"), (["--processes", 3], "share evenly"),
     (["--width", 100_000], "can't allocate memory"),
 ])

@@ -54,3 +54,9 @@ def test_one_place_opens_pickles():
     opened = re.compile(r"pickle\.loads?\(|Unpickler\(|weights_only=False|allow_pickle=True")
     found = [path.name for path in (ROOT / "mixlab").rglob("*.py") if opened.search(path.read_text())]
     assert found == ["cifar.py"]
+
+
+def test_one_import_gives_the_mix_the_mixers_and_the_priors():
+    code = "import mixlab; print(mixlab.Mix.__name__, mixlab.mixers.CutMix.__name__, mixlab.priors.beta.__name__)"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["Mix", "CutMix", "beta"]

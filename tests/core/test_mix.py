@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -336,10 +337,10 @@ def test_gradients_with_respect_to_masks_and_their_shares():
     sources = torch.tensor([[0, 1], [1, 0]])
     for mode in ("nearest", "bilinear"):
         assert torch.autograd.gradcheck(lambda m, mode=mode: Mix(sources, Soft(m, (4, 6), mode)).apply(images), maps)
-    shares = torch.rand(2, 2, generator=seeded(), dtype=torch.float64, requires_grad=True)
+    shares = _shares(2, 2).double().requires_grad_()
     for k in (2, 3):
         slots = torch.cat([sources, sources[:, :1]], dim=1)[:, :k]
-        wide = torch.rand(2, k, generator=seeded(), dtype=torch.float64, requires_grad=True)
+        wide = _shares(2, k).double().requires_grad_()
         assert torch.autograd.gradcheck(lambda c, slots=slots: Mix(slots, Constant(c)).apply(images), wide)
     targets = Mix(sources, Constant(shares)).targets(torch.tensor([0, 1]), 3)
     targets[0, 0].backward()
@@ -679,6 +680,149 @@ def test_more_sources_than_a_byte_can_name_are_an_error(form):
             _mix(form, k=2, boxes=256)
 
 
+NAN, INF = float("nan"), float("inf")
+NO_SHARES = {
+    "not a number": [NAN, 0.0],
+    "infinite": [INF, 0.0],
+    "infinite and minus infinite": [INF, -INF],
+    "negative": [-0.5, 1.5],
+    "less than 1": [0.5, 0.498],
+    "more than 1": [0.5, 0.502],
+    "nothing": [0.0, 0.0],
+    "everything twice": [1.0, 1.0],
+}
+ANY_FORM = {"constant": Constant(torch.full((3, 2), 0.5)), "owners": Owners(torch.zeros(3, 2, 2, dtype=torch.uint8))}
+
+
+def _one_row(wrong, right, row):
+    """``(3, K)``: a wrong row among right ones."""
+    return torch.tensor([wrong if each == row else right for each in range(3)])
+
+
+@pytest.mark.parametrize("wrong", NO_SHARES)
+@pytest.mark.parametrize("row", [0, 1, 2])
+@pytest.mark.parametrize("gradients", [False, True])
+def test_coefficients_are_shares(wrong, row, gradients):
+    rows = _one_row(NO_SHARES[wrong], [0.25, 0.75], row).requires_grad_(gradients)
+    with pytest.raises(ValueError, match="expected finite, non-negative coefficients that sum to 1 .* received"):
+        Mix(SLOTS[:, :2], Constant(rows))
+
+
+@pytest.mark.parametrize("wrong", NO_SHARES)
+@pytest.mark.parametrize("row", [0, 1, 2])
+@pytest.mark.parametrize("form", ANY_FORM)
+def test_declared_weights_sum_to_1(wrong, row, form):
+    rows = _one_row(NO_SHARES[wrong], [0.25, 0.75], row)
+    with pytest.raises(ValueError, match="expected finite, non-negative weights that sum to 1 .* received"):
+        Mix(SLOTS[:, :2], ANY_FORM[form], weights=rows)
+
+
+def test_what_is_wrong_with_shares_is_said():
+    with pytest.raises(ValueError, match=r"received a least value of -0\.5 and sums from 0\.5 to 4$"):
+        Mix(SLOTS[:2, :2], Constant(torch.tensor([[-0.5, 1.0], [3.0, 1.0]])))
+
+
+@pytest.mark.parametrize("rows", [
+    torch.tensor([[0.5, 0.4995]]), torch.tensor([[0.5, 0.5005]]), torch.tensor([[1.0, 0.0]]), torch.tensor([[1, 0]]),
+    *(_shares(9, k).to(dtype) for k in (2, 254) for dtype in (torch.float64, torch.float32, torch.float16)),
+    torch.ones(0, 2),
+], ids=lambda rows: f"{tuple(rows.shape)} {rows.dtype} {float(rows[:1].sum())}")
+def test_what_rounding_makes_of_shares_is_no_error(rows):
+    mix = Mix(torch.zeros(rows.shape, dtype=torch.int64), Constant(rows), weights=rows.flip(1))
+    assert torch.equal(mix.shares, rows.float()) and torch.equal(mix.weights, rows.flip(1).float())
+
+
+@pytest.mark.parametrize("form", [*HARD, "soft"])
+def test_weights_that_are_the_shares_may_be_handed_on(form):
+    """They sum to less than 1 where pixels are nobody's, also in the rows that were selected alone."""
+    mix = _mix(form, boxes=3, seed=5)
+    assert bool((mix.shares.sum(1) < 0.99).any()), "the example leaves nothing to nobody"
+    for given in (mix, mix.select(torch.tensor([True, False, True]))):
+        twin = replace(given, fill=0.5)
+        assert torch.equal(twin.weights, given.weights) and torch.equal(twin.shares, given.shares)
+    with pytest.raises(ValueError, match="expected finite, non-negative weights that sum to 1"):
+        replace(mix, weights=mix.shares.flip(1))
+
+
+@pytest.mark.parametrize("form", ["bilinear", *HARD])
+@pytest.mark.parametrize("size", [(4, 3), (11, 13)], ids=str)
+def test_a_mix_of_some_rows_is_resized_whatever_its_rows_sum_to(form, size):
+    bilinear = Soft(torch.full((3, 3, 2, 2), 0.3), (5, 7), "bilinear")
+    partial = bilinear if form == "bilinear" else _mix(form, boxes=3).form
+    mix = Mix(_sources(3, 3), partial).select(torch.tensor([True, False, True]))
+    resized = mix.resize(size)
+    assert resized.masks().shape[-2:] == size and torch.equal(resized.sources, mix.sources)
+    torch.testing.assert_close(resized.weights[1], torch.tensor([1.0, 0.0, 0.0]))
+
+
+@pytest.mark.parametrize("wrong", [-(2.0**-10), -INF, INF, NAN])
+@pytest.mark.parametrize("dtype", [*FLOATS, torch.float8_e5m2], ids=str)
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_soft_maps_are_finite_and_not_negative(wrong, dtype, mode):
+    maps = torch.zeros(3, 2, 2, 3)
+    assert Mix(SLOTS[:, :2], Soft(maps.to(dtype), (2, 3), mode)).shares.tolist() == [[0.0, 0.0]] * 3
+    maps[1, 1, 0, 2] = wrong
+    for gradients in (False, True):
+        with pytest.raises(ValueError, match="expected finite, non-negative maps, received values from .* to "):
+            Mix(SLOTS[:, :2], Soft(maps.to(dtype).requires_grad_(gradients), (2, 3), mode))
+
+
+def _wrong_parts(device="cpu"):
+    """What the checks of values refuse: sources, masks and declared weights."""
+    sources, rows = SLOTS[:, :2].to(device), torch.tensor([[3.0, NAN]] * 3, device=device)
+    return {
+        "sources": (sources + 3, Constant(rows.new_full((3, 2), 0.5)), None),
+        "coefficients": (sources, Constant(rows), None),
+        "weights": (sources, Owners(sources[:, :, None].byte()), rows),
+        "maps": (sources, Soft(-rows[:, :, None, None], (1, 1)), None),
+        "owners": (sources, Owners(sources[:, :, None].byte() + 3), None),
+        "boxes": (sources, PastedBoxes(sources[:, None].repeat(1, 1, 2) + 9, (4, 4)), None),
+        "nested boxes": (sources, NestedBoxes(sources[:, None].repeat(1, 1, 2) + 9, (4, 4)), None),
+    }
+
+
+@pytest.mark.parametrize("part", _wrong_parts())
+def test_what_parts_hold_is_looked_at_on_a_cpu_alone_and_where_they_are_not_trusted(part):
+    with pytest.raises(ValueError, match="expected .*, received"):
+        Mix(*_wrong_parts()[part])
+    assert Mix.trusted(*_wrong_parts()[part]).k == 2
+    assert Mix(*_wrong_parts("meta")[part]).k == 2
+
+
+def test_batches_of_coefficients_maps_and_weights_are_mixed_at_once():
+    """There is nothing to look at under the transforms of torch.func: neither a wrong value nor a right one."""
+    images, labels, sources = torch.randn(3, 1, 2, 2, generator=seeded()), torch.eye(3), SLOTS[:, :2] + 1
+    maps, rows = torch.rand(4, 3, 2, 2, 2, generator=seeded()), _shares(12, 2).view(4, 3, 2)
+    functions = {
+        "maps": (lambda values: Mix(sources, Soft(values, (2, 2))).apply(images), maps),
+        "coefficients": (lambda values: Mix(sources, Constant(values)).apply(images), rows),
+        "weights": (lambda values: Mix(sources, Constant(rows[0]), values).targets(labels), rows.flip(0)),
+        "shares beside weights": (lambda values: Mix(sources, Constant(values), rows[0]).targets(labels), rows),
+    }
+    for name, (function, values) in functions.items():
+        one_by_one = torch.stack([function(each) for each in values])
+        torch.testing.assert_close(torch.vmap(function)(values), one_by_one, msg=name)
+        torch.vmap(function)(-values)
+        derivative = torch.func.jvp(function, (values[0],), (values[1],))[1]
+        backward = torch.func.jacrev(function)(values[0]).flatten(-values[0].ndim) @ values[1].flatten()
+        torch.testing.assert_close(backward, derivative, msg=name)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_mix_is_made_inside_a_compiled_graph(form, compiler):
+    given, labels = _mix(form), torch.rand(3, 4, generator=seeded()).softmax(1)
+    part = next(name for name, value in vars(given.form).items() if isinstance(value, torch.Tensor))
+    weights = _shares(3, 3, seed=1)
+
+    def targets(sources, values, weights):
+        mix = Mix(sources, replace(given.form, **{part: values}), weights)
+        return mix.targets(labels), mix.shares
+
+    arguments = (given.sources, getattr(given.form, part), weights)
+    for one, other in zip(compiler(targets)(*arguments), targets(*arguments)):
+        torch.testing.assert_close(one, other)
+
+
 def test_what_masks_hold_is_not_looked_at_on_a_device():
     """It would wait for the device; shapes are known without."""
     wrong = NestedBoxes(_boxes([0, 0, 9, 9]).to("meta"), (4, 4))
@@ -692,7 +836,10 @@ def test_what_masks_hold_is_not_looked_at_on_a_device():
     [
         (SLOTS[:, 0], Constant(torch.ones(3, 1)), None, r"\(B, K\) and dtype int64, received \(3,\)"),
         (SLOTS[:, :1].int(), Constant(torch.ones(3, 1)), None, "dtype int64, received .*int32"),
-        (SLOTS[:, :2], Constant(torch.ones(3, 1)), None, r"\(3, 2\), received \(3, 1\)"),
+        (SLOTS[:, :2], Constant(torch.ones(3, 1)), None, r"coefficients of shape \(B, 2\), received \(3, 1\)"),
+        (SLOTS[:, :1], Constant(torch.ones(3, 2)), None, r"coefficients of shape \(B, 1\), received \(3, 2\)"),
+        (SLOTS[:, :1], Constant(torch.ones(3)), None, r"coefficients of shape \(B, 1\), received \(3,\)"),
+        (SLOTS[:, :1], Constant(torch.ones(2, 1)), None, r"shares of shape \(3, 1\), received \(2, 1\)"),
         (SLOTS[:, :2], Owners(torch.zeros(2, 4, 4).byte()), None, r"\(3, 2\), received \(2, 2\)"),
         (SLOTS[:, :1], Constant(torch.ones(3, 1)), torch.ones(3), r"weights .*received \(3,\)"),
         (SLOTS, NestedBoxes(torch.zeros(3, 1, 4).long(), (4, 4)), None, r"\(3, 3\), received \(3, 2\)"),

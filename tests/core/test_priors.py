@@ -263,10 +263,8 @@ def test_concentrations_must_be_positive_and_finite(alpha):
 
 
 def test_errors_name_what_was_received():
-    with pytest.raises(ValueError, match=r"a vector of 3 concentrations, received shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"a vector of 3 concentrations, .*, received \[1.0, 1.0\] and k = 3"):
         dirichlet([1.0, 1.0], 3, k=3)
-    with pytest.raises(ValueError, match="expected a number or a vector of K"):
-        dirichlet(1.0, 3)
     with pytest.raises(ValueError, match="received index 3 and K = 3"):
         conditional_dirichlet(1.0, 3, torch.zeros(2), k=3)
     with pytest.raises(ValueError, match="received index 0 and K = 1"):
@@ -274,6 +272,37 @@ def test_errors_name_what_was_received():
     for share in (torch.tensor([1.5]), torch.tensor([-0.1]), torch.tensor([float("nan")]), torch.zeros(2, 2)):
         with pytest.raises(ValueError, match=r"expected a vector of shares in \[0, 1\], received"):
             conditional_dirichlet(1.0, 0, share, k=3)
+
+
+NO_NUMBERS = ["a", "", None, True, {}, 1j, torch.tensor(True), torch.ones(1, 2), [[1, 1]], ["a", "b"], [None, 1], []]
+
+
+@pytest.mark.parametrize("alpha", NO_NUMBERS, ids=repr)
+def test_concentrations_are_numbers(alpha):
+    with pytest.raises(ValueError, match="expected a vector of 2 concentrations, or a number and k, received .* k = 2"):
+        dirichlet(alpha, 3, k=2)
+    for vector in (alpha, 1.0, torch.tensor(1.0)):
+        with pytest.raises(ValueError, match="expected a vector of K concentrations, .*, received .* and k = None"):
+            dirichlet(vector, 3)
+    with pytest.raises(ValueError, match="expected a vector of 2 concentrations"):
+        conditional_dirichlet(alpha, 0, torch.zeros(3), k=2)
+    with pytest.raises(ValueError, match="expected a vector of K concentrations"):
+        beta(alpha, 1.0, 3)
+
+
+@pytest.mark.parametrize(
+    "alpha", [(1, 2), [1, 2.0], np.array([1, 2]), torch.tensor([1, 2]), torch.tensor([1.0, 2.0])], ids=repr
+)
+def test_vectors_of_any_kind_are_concentrations(alpha):
+    expected = dirichlet([1.0, 2.0], 3, generator=seeded())
+    for k in (None, 2):
+        assert torch.equal(dirichlet(alpha, 3, k=k, generator=seeded()), expected)
+
+
+@pytest.mark.parametrize("alpha", [2, np.float32(2), torch.tensor(2), torch.tensor(2.0)], ids=repr)
+def test_numbers_of_any_kind_are_concentrations(alpha):
+    expected = dirichlet([2.0, 2.0], 3, generator=seeded())
+    assert torch.equal(dirichlet(alpha, 3, k=2, generator=seeded()), expected)
 
 
 @pytest.mark.parametrize("draw", [partners, permutations])

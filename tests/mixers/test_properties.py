@@ -345,7 +345,8 @@ def test_a_video_is_one_draw_for_all_its_frames():
     assert mix.form.size == (12, 10) and mix.apply(video).shape == video.shape
 
 
-BAD_ALPHAS = [-1, -1e-9, 1e-310, float("nan"), float("inf"), "1", None, True, torch.tensor(1.0)]
+NAN, INF = float("nan"), float("inf")
+BAD_ALPHAS = [-1, -1e-9, 1e-310, NAN, INF, "1", None, True, torch.tensor(1.0)]
 BAD_KS = [0, -1, 2.0, "3", True, None, 255]
 
 
@@ -382,12 +383,30 @@ def test_many_sources(kind, k):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: Mixup(pairing="random"), r"a pairing of \['distinct', 'permutation'\], received 'random'"),
+        *((lambda wrong=wrong: Mixup(pairing=wrong), r"a pairing of \['distinct', 'permutation'\], received")
+          for wrong in ("random", None, ["distinct"], torch.ones(2))),
         (lambda: mixers.Cutout(0), "expected a side of at least one pixel, received 0"),
         (lambda: mixers.Cutout(2.5), "expected a side of at least one pixel, received 2.5"),
         (lambda: mixers.GridMask(1.0), r"expected a visible ratio in \(0, 1\), received 1.0"),
         (lambda: mixers.GridMask(0.5, (0.5, 0.4)), r"expected periods .* received \(0.5, 0.4\)"),
         (lambda: mixers.GridMask(0.5, (0.5, 1.4)), r"expected periods .* received \(0.5, 1.4\)"),
+        *((lambda wrong=wrong: mixers.Cutout(wrong), "expected a side of at least one pixel, received")
+          for wrong in ("4", None, True, NAN, [4], torch.tensor(4))),
+        *((lambda kind=kind, wrong=wrong: kind(fill=wrong), "expected a number or a tensor as fill, received")
+          for kind in (mixers.Cutout, mixers.GridMask) for wrong in ("grey", None, True, [0.5], (0.1, 0.2), 1j)),
+        *((lambda wrong=wrong: mixers.GridMask(wrong), r"expected a visible ratio in \(0, 1\), received")
+          for wrong in ("x", "0.5", None, True, NAN, 0, [0.5], torch.tensor(0.5))),
+        *((lambda wrong=wrong: mixers.GridMask(0.5, wrong), "expected periods 0 < low <= high <= 1, received")
+          for wrong in (0.4, (0.2,), (0.2, 0.3, 0.4), (), None, True, "ab", ("0.2", "0.4"), (0.2, None), (NAN, 0.4),
+                        (0.2, NAN), (0.2, True), (0.0, 0.4), [[0.2, 0.4]], {0.2, 0.4}, torch.ones(1, 2))),
+        *((lambda wrong=wrong: mixers.SMOTE(wrong), "expected an integer number of neighbours >= 1, received")
+          for wrong in ("5", None, True, NAN, [5])),
+        *((lambda wrong=wrong: mixers.Sometimes(CutMix(), wrong), r"a probability in \[0, 1\], received")
+          for wrong in (True, NAN, [0.5], torch.tensor(0.5))),
+        *((lambda wrong=wrong: mixers.OneOf(wrong), "expected a sequence of mixers, received")
+          for wrong in (None, 0.5, "cutmix", [None], {CutMix()}, [CutMix])),
+        *((lambda wrong=wrong: mixers.OneOf([CutMix()], wrong), "expected 1 probabilities that sum to 1, received")
+          for wrong in (1.0, "1", "", True, NAN, [None], ["1"], [True], [INF], [[1.0]], {1.0}, torch.tensor(1.0))),
         (lambda: mixers.SMOTE(0), "expected .*neighbours.* received 0"),
         (lambda: mixers.SMOTE(1.5), "expected .*neighbours.* received 1.5"),
         (lambda: mixers.Sometimes(CutMix(), 1.5), r"expected a probability in \[0, 1\], received 1.5"),
@@ -413,6 +432,14 @@ def test_many_sources(kind, k):
 def test_wrong_settings_are_named_when_a_mixer_is_made(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@every_mixer
+@pytest.mark.parametrize("seed", [1.5, 1.0, True, "a", None, NAN, [1]], ids=repr)
+def test_a_seed_is_an_integer(name, seed):
+    with pytest.raises(ValueError, match="expected an integer seed, received") as error:
+        ALL_MIXERS[name](seed=seed)
+    assert str(error.value).endswith(repr(seed))
 
 
 @every_mixer

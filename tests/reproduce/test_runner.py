@@ -10,10 +10,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pandas
 import pytest
 import torch
 
-from mixlab.reproduce import Experiment, Run, get, load, missing, names, run, runner
+from mixlab.reproduce import Experiment, Run, cost, get, load, missing, names, run, runner
 from mixlab.reproduce.runner import record_path, results_root, work_root
 from mixlab.train import read_record, write_record
 
@@ -221,6 +222,13 @@ def test_data_that_are_not_there_are_told_once_and_before_anything_is_written(no
     with pytest.raises(ValueError, match="expected a data set out of .*, received 'no set'"):
         run(Experiment("absent", (replace(TINY, data="no set"),)), nowhere / "records", work=nowhere / "work")
     assert not list(nowhere.iterdir())
+
+
+def test_the_cost_names_every_machine():
+    origins = [{"device": "GPU", "threads": 4}, {"device": "CPU", "threads": 1}, {"device": "CPU", "threads": 1}]
+    records = pandas.DataFrame({"seconds": [1800.0] * 3, "record": [{"origin": origin} for origin in origins]})
+    assert cost(records) == "1.5 hours in all, on CPU, 1 thread a run and GPU, 4 threads a run"
+    assert cost(records[:0]) == "no runs on record"
 
 
 def test_only_runs_without_a_record_need_their_data_and_some_data_need_no_download(done, nowhere):

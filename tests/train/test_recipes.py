@@ -15,12 +15,14 @@ from mixlab.train.recipes import budget, by_name
     ("cutmix-cifar", (300, 64, 0.25, 1e-4, True, (150, 225))),
     ("cutmix-cifar-resnet110", (300, 64, 0.1, 1e-4, True, (150, 225))),
     ("dcutmix-cifar", (300, 64, 0.25, 4e-5, True, (225, 270))),
+    ("co-mixup-cifar", (300, 100, 0.2, 1e-4, True, (100, 200))),
 ])
 def test_the_papers_recipes_have_the_papers_values(name, values):
     recipe = recipes[name]
     assert values == (recipe.epochs, recipe.batch_size, recipe.lr, recipe.weight_decay, recipe.nesterov,
                       recipe.schedule.milestones)
-    assert (recipe.momentum, recipe.schedule.gamma, recipe.report) == (0.9, 0.1, "best")
+    assert (recipe.momentum, recipe.schedule.gamma, recipe.augment) == (0.9, 0.1, "crop-flip")
+    assert recipe.report == ("last" if name == "co-mixup-cifar" else "best")
 
 
 def torchs(scheduler, epochs, **options):

@@ -21,7 +21,8 @@ ALPHAS = {2: (4.0, "4"), 3: (2 / 3, "2/3"), 5: (1 / 4, "1/4")}
 
 def runs(budget: str) -> Iterator[Run]:
     """The settings that the grid does not have, seeds outermost."""
+    law = k_image.pairing(budget)
     for seed in k_image.SEEDS:
         for k, (alpha, text) in ALPHAS.items():
-            risk = {"name": "vicinal", "mixer": {"name": "dcutmix", "k": k, "alpha": alpha}}
+            risk = {"name": "vicinal", "mixer": {"name": "dcutmix", "k": k, "alpha": alpha, **law}}
             yield k_image.run(f"dcutmix-k{k}", f"DCutMix K={k} α={text}", risk, seed, budget)
