@@ -11,6 +11,7 @@ from mixlab.reproduce.plan import Run
 
 SEEDS = range(5, 8)
 RATES = (0.1, 0.2, 0.3, 0.5, 0.7)
+CORRUPT = 0.5
 
 
 def runs(budget: str) -> Iterator[Run]:
@@ -18,5 +19,6 @@ def runs(budget: str) -> Iterator[Run]:
     for seed in SEEDS:
         for rate in RATES:
             yield label_corruption.run(
-                f"dropout{rate:g}", f"ERM + dropout {rate:g}", {"name": "empirical"}, {"dropout": rate}, 0.5, seed, budget
+                f"dropout{rate:g}", f"ERM + dropout {rate:g}", {"name": "empirical"}, {"dropout": rate}, CORRUPT, seed,
+                budget,
             )
