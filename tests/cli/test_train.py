@@ -152,6 +152,19 @@ def test_layers_are_chosen_by_name(mixlab, tmp_path):
     assert risk == {"name": "manifold", "layers": ["", "layer1"], "mixer": {"name": "mixup"}}
 
 
+def _asked(mixlab, monkeypatch, arguments):
+    """The run that a command line asks for; it is not carried out."""
+    runs = []
+
+    def stop(run, *rest, **options):
+        runs.append(run)
+        raise ValueError("stopped here")
+
+    monkeypatch.setattr("mixlab.reproduce.execute.train", stop)
+    assert mixlab("train", "--data", "digits", "--model", "preact-resnet18", *arguments)[0] == 2
+    return runs[0]
+
+
 @pytest.mark.parametrize(("arguments", "mixer"), [
     (["--mixer", "dcutmix", "--k", 3], {"name": "dcutmix", "k": 3}),
     (["--mixer", "dcutmix", "--pairing", "permutation"], {"name": "dcutmix", "pairing": "permutation"}),
@@ -161,15 +174,8 @@ def test_layers_are_chosen_by_name(mixlab, tmp_path):
     (["--mixer", "smote", "--budget", "paper"], {"name": "smote"}),
 ])
 def test_partners_are_drawn_by_the_papers_law_where_it_is_asked_for(mixlab, monkeypatch, arguments, mixer):
-    asked = []
-
-    def stop(run, *rest, **options):
-        asked.append(run)
-        raise ValueError("stopped here")
-
-    monkeypatch.setattr("mixlab.reproduce.execute.train", stop)
-    assert mixlab("train", "--data", "digits", "--model", "preact-resnet18", *arguments)[0] == 2
-    assert asked[0].risk == {"name": "vicinal", "mixer": mixer}
+    asked = _asked(mixlab, monkeypatch, arguments)
+    assert asked.risk == {"name": "vicinal", "mixer": mixer}
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -231,15 +237,8 @@ def test_a_short_run_on_real_data(mixlab, tmp_path, data):
 ])
 def test_a_budget_asks_for_no_more_than_there_is(mixlab, monkeypatch, arguments, expected):
     """A budget of 10,000 images takes all of a set of 1,797, and compiles no network whose layers are mixed."""
-    asked = []
-
-    def stop(run, *rest, **options):
-        asked.append(run)
-        raise ValueError("stopped here")
-
-    monkeypatch.setattr("mixlab.reproduce.execute.train", stop)
-    assert mixlab("train", "--data", "digits", "--model", "preact-resnet18", *arguments)[0] == 2
-    assert {name: getattr(asked[0], name) for name in expected} == expected
+    asked = _asked(mixlab, monkeypatch, arguments)
+    assert {name: getattr(asked, name) for name in expected} == expected
 
 
 def test_a_budget_limits_a_large_set():
