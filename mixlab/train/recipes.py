@@ -37,7 +37,7 @@ _ALL = (
         "co-mixup-cifar", epochs=300, batch_size=100, lr=0.2, schedule=MultiStep((100, 200)), nesterov=True,
         weight_decay=1e-4, report="last",
         source="the Co-Mixup authors' published code (PreAct ResNet-18, CIFAR-100), the setting of the K-image paper's "
-        "table 4; neither says which epoch it reports",
+        "table 4; which epoch that reports is not known here",
     ),
     Recipe(
         name="demo", epochs=3, batch_size=64, lr=0.1, schedule=Cosine(), momentum=0.9, nesterov=True,

@@ -17,7 +17,8 @@ from mixlab.train.recipes import budget as known_budget
 
 SEEDS = range(5)
 CORRUPTION = (0.2, 0.5, 0.8)
-# The paper's best dropout at every corruption is for width 64; for the narrow network dropout_rate looked for one.
+# The paper's best dropout at every corruption is for width 64; in a trial (seed 0, 50 % corrupted)
+# 0.2 had the lowest validation error of 0.2, 0.3, 0.5 and 0.7 at width 8; dropout_rate checks that choice afterwards.
 PAPERS_DROPOUT = {0.2: 0.7, 0.5: 0.8, 0.8: 0.8}
 DROPOUT = {"cpu": dict.fromkeys(CORRUPTION, 0.2), "gpu": PAPERS_DROPOUT, "paper": PAPERS_DROPOUT}
 SIZE = {
