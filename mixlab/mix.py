@@ -35,7 +35,7 @@ Masks = Constant | NestedBoxes | PastedBoxes | Owners | Soft
 
 
 def _within(indices: Tensor, count: int) -> bool:
-    """Whether all of some indices are in 0..count-1."""
+    """Whether all of some indices, which are visible, are in 0..count-1."""
     lowest, highest = indices.aminmax()
     return 0 <= int(lowest) and int(highest) < count
 
@@ -235,13 +235,13 @@ class Mix:
         if num_classes is None:
             raise ValueError("expected num_classes, because class indices do not tell how many classes there are")
         labels = labels.long()
-        if labels.device.type == "cpu" and len(labels) and not _within(labels, num_classes):
+        if visible(labels) and len(labels) and not _within(labels, num_classes):
             raise ValueError(
                 f"expected labels in 0..{num_classes - 1}, "
                 f"received values from {int(labels.min())} to {int(labels.max())}"
             )
         targets = torch.zeros(len(self), num_classes, dtype=torch.float32, device=labels.device)
-        return targets.scatter_add_(1, labels[self.sources], self.weights)
+        return targets.scatter_add_(1, labels.take(self.sources), self.weights)
 
     def resize(self, size: tuple[int, int]) -> "Mix":
         """The same mix for images of another height and width, with the shares it has there.
