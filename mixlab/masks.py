@@ -32,9 +32,9 @@ _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 MOST_SOURCES = 254
 
 # Copying boxes costs a call for each; other ways cost some time for each number. Measured on two CPU cores, a call is
-# worth looking up about two thousand numbers, or, for one box alone, calculating with about eight thousand. So calls
-# win at 3x64x64 up to five boxes, and at 3x224x224 for any sensible K.
-_ELEMENTS_PER_BOX = 2048
+# worth looking up about a thousand numbers, or, for one box alone, calculating with about four thousand. So at 3x32x32
+# calls win for two boxes, at 3x224x224 for any sensible K.
+_ELEMENTS_PER_BOX = 1024
 
 # How far a row of shares may be from summing to 1: much more than float32 rounds, much less than one shows.
 _SUM_TOLERANCE = 1e-3
@@ -253,16 +253,27 @@ def _gather(images: Tensor, sources: Tensor, of_owner: Callable[[Tensor], Tensor
     dense = images.device.type == "cpu" and order[0] == 0 and ordered.is_contiguous()
     if not dense or not images.numel() or _followed(images):
         return ordered.gather(back[0], of_numbers(sources)).permute(back)
-    # Dense memory is one line of numbers. Channels that lie one after another share their places there, since each
-    # looks them up from where it begins: three quarters of the time that looking up rows takes, at 3x32x32.
-    line, count = ordered.flatten(), ordered[0].numel()
-    by_channel = order[-2:] == [images.ndim - 2, images.ndim - 1]
-    places = (of_owner if by_channel else of_numbers)(sources * count).flatten(1)
-    length = places.shape[1]
-    places += torch.arange(length)
-    shape = len(images), count // length, length
-    channels = line.as_strided((*shape[:2], line.numel() - count + length), (0, length, 1))
-    return channels.gather(2, places[:, None].expand(shape)).view(ordered.shape).permute(back)
+    # Dense memory is one line of numbers, in which a thread finds places faster than rows of many axes.
+    line, length = ordered.flatten().resolve_conj().resolve_neg(), ordered[0].numel()
+    line = line.view(_BITS.get(line.element_size(), line.dtype))
+    if order[-2:] == [images.ndim - 2, images.ndim - 1]:
+        # Every channel is looked up in the line from its own first number on, so that all share the places of one.
+        places = of_owner(sources * length).flatten(1)
+        pixels = places.shape[1]
+        places += torch.arange(pixels, device=places.device)
+        shape = len(images), length // pixels, pixels
+        channels = line.as_strided((*shape[:2], line.numel() - length + pixels), (0, pixels, 1))
+        mixed = channels.gather(2, places[:, None].expand(shape))
+    else:
+        within = torch.arange(length, dtype=_places(images), device=images.device).view(ordered.shape[1:])
+        places = of_numbers((sources * length).to(within.dtype)) + within
+        mixed = line.index_select(0, places.flatten())
+    return mixed.view(images.dtype).view(ordered.shape).permute(back)
+
+
+def _places(images: Tensor) -> torch.dtype:
+    """The smaller of two integers that can number every element from 0 on."""
+    return torch.int32 if images.numel() <= 2**31 else torch.int64
 
 
 def _choose(mask: Tensor, fresh: Tensor, other: Tensor) -> Tensor:
@@ -278,20 +289,18 @@ def _choose(mask: Tensor, fresh: Tensor, other: Tensor) -> Tensor:
 
 def _paste(images: Tensor, sources: Tensor, boxes: Tensor, below: Tensor) -> Tensor:
     """A copy of ``below``, slot 0 of every row, with the row's boxes pasted on it from the rows of the other slots."""
-    mixed = torch.empty_like(images) if below is images else below
+    mixed = _fresh(below, images)
     # Numpy slices in a tenth of the time that torch takes; of large boxes torch copies faster, with all its threads.
     large = images[:1].numel() >= _ELEMENTS_FOR_THREADS
     view, copy = (torch.from_numpy, Tensor.copy_) if large else (np.asarray, np.copyto)
     bits = _BITS.get(images.element_size(), images.dtype)
     target, source = (tensor.detach().view(bits).numpy() for tensor in (mixed, images))
-    # All views before the first copy: after it Python runs with cold caches, at a multiple of its cost.
+    # All views first: between two copies of large boxes Python would run with cold caches, at a multiple of its cost.
     pieces = [
         (view(target[row, ..., top:bottom, left:right]), view(source[other, ..., top:bottom, left:right]))
         for row, slots in enumerate(zip(sources[:, 1:].tolist(), boxes.tolist()))
         for other, (top, left, bottom, right) in zip(*slots)
     ]
-    if mixed is not below:
-        mixed.copy_(below)
     for into, piece in pieces:
         copy(into, piece)
     return mixed
@@ -497,7 +506,7 @@ class PastedBoxes(_Hard):
     def apply(self, images: Tensor, sources: Tensor, pick: Pick, fill: Tensor | float) -> Tensor:
         """Paste; see :meth:`mixlab.Mix.apply`."""
         k, boxes = sources.shape[1], self.boxes.shape[1]
-        worth_copying = math.prod(images.shape[1:]) > _ELEMENTS_PER_BOX * (4 if boxes == 1 else boxes)
+        worth_copying = images[:1].numel() > _ELEMENTS_PER_BOX * (4 if boxes == 1 else boxes)
         if images.device.type != "cpu" or not worth_copying or self.can_fill(k) or _followed(images):
             return super().apply(images, sources, pick, fill)
         _check_size(self.size, images)
@@ -516,7 +525,7 @@ def _depths(boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """How many of at most 255 boxes each image row and each column meets: ``(B, H)`` and ``(B, W)`` uint8."""
     low, high = boxes.transpose(1, 2).split(2, dim=1)
     # Rows and columns in one pass. Bytes wrap around: 255 is one step down, and sums are exact.
-    steps = torch.zeros(len(boxes), 2, max(size) + 1, dtype=torch.uint8, device=boxes.device)
+    steps = boxes.new_zeros(len(boxes), 2, max(size) + 1, dtype=torch.uint8)
     up = torch.ones_like(low, dtype=torch.uint8)
     depths = steps.scatter_add_(2, low, up).scatter_add_(2, high, -up).cumsum(2, dtype=torch.uint8)
     return depths[:, 0, : size[0]], depths[:, 1, : size[1]]
@@ -558,10 +567,12 @@ class NestedBoxes(PastedBoxes):
 
     def _of_owner(self, values: Tensor) -> Tensor:
         batch, k = values.shape
+        if k >= self.size[0]:
+            return super()._of_owner(values)
         rows, columns = (depths.long().clamp_(max=k - 1) for depths in _depths(self.boxes, self.size))
-        # All rows of one depth look alike: K of them are made, and copied to where they belong.
+        # All rows of one depth look alike: of each depth one is made, and copied to where it belongs.
         depth = torch.arange(k, device=values.device)[:, None]
-        lines = values.gather(1, torch.minimum(depth, columns[:, None, :]).flatten(1)).view(batch * k, -1)
+        lines = values.gather(1, torch.minimum(depth, columns[:, None, :]).flatten(1)).view(batch * k, self.size[1])
         first = torch.arange(0, batch * k, k, device=values.device)[:, None]
         return lines.index_select(0, (first + rows).flatten()).view(batch, *self.size)
 

@@ -35,7 +35,7 @@ Masks = Constant | NestedBoxes | PastedBoxes | Owners | Soft
 
 
 def _within(indices: Tensor, count: int) -> bool:
-    """Whether all of some indices, which are visible, are in 0..count-1."""
+    """Whether all of some indices are in 0..count-1; they must be visible."""
     lowest, highest = indices.aminmax()
     return 0 <= int(lowest) and int(highest) < count
 
@@ -212,9 +212,10 @@ class Mix:
             sum to: to 1, but where they are shares of masks that do not sum to 1 at every pixel.
 
         Raises:
-            ValueError: for floating-point labels of one axis, indices outside 0..C-1 (checked on the CPU; on an
-                accelerator the check would stall every step, and sets are checked when they are loaded), a number of
-                classes that is missing or no positive integer, or another number of rows.
+            ValueError: for floating-point labels of one axis, indices outside 0..C-1 (checked on the CPU, and neither
+                under the transforms of ``torch.func`` nor by a compiler; on an accelerator the check would stall every
+                step, and sets are checked when they are loaded), a number of classes that is missing or no positive
+                integer, or another number of rows.
         """
         check_classes(num_classes)
         if labels.ndim not in (1, 2) or len(labels) != len(self):

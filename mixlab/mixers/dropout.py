@@ -35,8 +35,6 @@ class _Hiding(Mixer):
     def __post_init__(self):
         if not isinstance(self.fill, Tensor) and not real(self.fill):
             raise ValueError(f"expected a number or a tensor as fill, received {self.fill!r}")
-        if not isinstance(self.fill, Tensor):
-            object.__setattr__(self, "fill", float(self.fill))  # as for other settings: equal mixers draw alike
         super().__post_init__()
 
     def _values(self) -> tuple:
