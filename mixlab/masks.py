@@ -567,7 +567,7 @@ class NestedBoxes(PastedBoxes):
 
     def _of_owner(self, values: Tensor) -> Tensor:
         batch, k = values.shape
-        if k >= self.size[0]:
+        if k >= self.size[0]:  # there would be more depths to make than rows to copy them to
             return super()._of_owner(values)
         rows, columns = (depths.long().clamp_(max=k - 1) for depths in _depths(self.boxes, self.size))
         # All rows of one depth look alike: of each depth one is made, and copied to where it belongs.
