@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
+from mixlab.arrays import array
+
 __all__ = ["Constant", "NestedBoxes", "Owners", "PastedBoxes", "Soft"]
 
 #: A mask never looks at other rows than this function hands out: slot k -> (B, C, ...) images of that slot.
@@ -238,7 +240,8 @@ def _shown(fill: Tensor | float, images: Tensor) -> Tensor:
 def _gather(images: Tensor, sources: Tensor, of_owner: Callable[[Tensor], Tensor]) -> Tensor:
     """Every pixel looked up in the row of its owner: one pass, whatever K is.
 
-    ``of_owner`` turns ``(B, K)`` values of the slots into ``(B, H, W)``, that of every pixel's owner.
+    ``of_owner`` turns ``(B, K, W)`` values of the slots, one for every column, into ``(B, H, W)``, that of every
+    pixel's owner.
     """
     if images.is_floating_point() and images.element_size() == 1:  # torch looks up bytes, but no floats of 8 bits
         return _gather(images.view(torch.uint8), sources, of_owner).view(images.dtype)
@@ -247,7 +250,8 @@ def _gather(images: Tensor, sources: Tensor, of_owner: Callable[[Tensor], Tensor
 
     def of_numbers(values: Tensor) -> Tensor:
         """``(B, K)`` values of the slots, that of every number's owner, in the order of memory."""
-        spread = of_owner(values).view(len(images), *[1] * (images.ndim - 3), *images.shape[-2:])
+        lines = values[:, :, None].expand(*values.shape, images.shape[-1])
+        spread = of_owner(lines).view(len(images), *[1] * (images.ndim - 3), *images.shape[-2:])
         return spread.expand(images.shape).permute(order)
 
     dense = images.device.type == "cpu" and order[0] == 0 and ordered.is_contiguous()
@@ -257,13 +261,13 @@ def _gather(images: Tensor, sources: Tensor, of_owner: Callable[[Tensor], Tensor
     line, length = ordered.flatten().resolve_conj().resolve_neg(), ordered[0].numel()
     line = line.view(_BITS.get(line.element_size(), line.dtype))
     if order[-2:] == [images.ndim - 2, images.ndim - 1]:
-        # Every channel is looked up in the line from its own first number on, so that all share the places of one.
-        places = of_owner(sources * length).flatten(1)
-        pixels = places.shape[1]
-        places += torch.arange(pixels, device=places.device)
-        shape = len(images), length // pixels, pixels
-        channels = line.as_strided((*shape[:2], line.numel() - length + pixels), (0, pixels, 1))
-        mixed = channels.gather(2, places[:, None].expand(shape))
+        # Every row of every channel is looked up in the line from its own first number on, so that all channels share
+        # the places of one.
+        height, width = images.shape[-2:]
+        places = of_owner((sources * length)[:, :, None] + torch.arange(width, device=images.device))
+        shape = len(images), length // (height * width), height
+        rows = line.as_strided((*shape, line.numel() - length + width), (0, height * width, width, 1))
+        mixed = rows.gather(3, places[:, None].expand(*shape, width))
     else:
         within = torch.arange(length, dtype=_places(images), device=images.device).view(ordered.shape[1:])
         places = of_numbers((sources * length).to(within.dtype)) + within
@@ -352,10 +356,12 @@ class _Hard(_Masks):
         # The images come before the fill: the result lies in memory as the first of them does.
         return torch.where(self.owners(k).view(shape) != k, mixed, _shown(fill, images))
 
-    def _of_owner(self, values: Tensor) -> Tensor:
-        """``(B, K)`` values of the slots become ``(B, H, W)``: a pixel gets its owner's, and nobody's the last."""
-        slots = self.owners(values.shape[1] - 1).flatten(1).long()
-        return values.gather(1, slots).view(len(values), *self.size)
+    def _of_owner(self, lines: Tensor) -> Tensor:
+        """``(B, K, W)`` values of the slots, one for every column, become ``(B, H, W)``: a pixel gets its owner's.
+
+        Nobody's is the last slot's.
+        """
+        return lines.gather(1, self.owners(lines.shape[1] - 1).long())
 
     def _second(self, dtype: torch.dtype) -> Tensor:
         """``(B, H, W)`` of an integer dtype: 1 where slot 1 is the owner, 0 elsewhere."""
@@ -462,19 +468,22 @@ class PastedBoxes(_Hard):
                 f"bottom and left <= right, received sides from {int(sides.min())} and edges from {least} to {most}"
             )
 
-    def _inside(self) -> tuple[Tensor, Tensor]:
-        """Whether each image row ``(B, N, H)`` and each column ``(B, N, W)`` meets each box."""
-        (height, width), device = self.size, self.boxes.device
-        top, left, bottom, right = self.boxes.unsqueeze(-1).unbind(2)
-        row, column = torch.arange(height, device=device), torch.arange(width, device=device)
-        return (row >= top) & (row < bottom), (column >= left) & (column < right)
+    def _inside(self, dtype: torch.dtype = torch.bool) -> tuple[Tensor, Tensor]:
+        """Whether each image row ``(B, N, H)`` and each column ``(B, N, W)`` meets each box, as ones and zeros."""
+        (height, width), longest = self.size, max(self.size)
+        if visible(self.boxes):  # numpy is called in a fraction of the time that torch is
+            inside = torch.from_numpy(_between(np.arange(longest), array(self.boxes)))
+        else:
+            inside = _between(torch.arange(longest, device=self.boxes.device), self.boxes)
+        rows, columns = inside.to(dtype).unbind(2)
+        return rows[..., :height], columns[..., :width]
 
     def _second(self, dtype: torch.dtype) -> Tensor:
         """``(B, H, W)`` of an integer dtype: 1 where slot 1 is the owner, 0 elsewhere."""
         if self.boxes.shape[1] != 1:
             return super()._second(dtype)
-        rows, columns = (inside[:, 0].to(dtype) for inside in self._inside())
-        return rows[:, :, None] & columns[:, None, :]
+        rows, columns = self._inside(dtype)
+        return rows.mT & columns
 
     def owners(self, k: int) -> Tensor:
         """``(B, H, W)`` uint8 owner map: the last box that covers a pixel owns it; boxes beyond slot K - 1 are K."""
@@ -521,6 +530,11 @@ class PastedBoxes(_Hard):
         return replace(self, boxes=_keep_rows(self.boxes, selected, 0))
 
 
+def _between(places: Tensor | np.ndarray, boxes: Tensor | np.ndarray) -> Tensor | np.ndarray:
+    """``(B, N, 2, P)``: whether each of P places on each of the two axes is inside each box."""
+    return (places >= boxes[:, :, :2, None]) & (places < boxes[:, :, 2:, None])
+
+
 def _depths(boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """How many of at most 255 boxes each image row and each column meets: ``(B, H)`` and ``(B, W)`` uint8."""
     low, high = boxes.transpose(1, 2).split(2, dim=1)
@@ -555,26 +569,33 @@ class NestedBoxes(PastedBoxes):
 
     def shares(self, k: int) -> Tensor:
         """``(B, K)`` float32: the exact share of pixels of each slot, from the areas of the boxes."""
-        whole = self.size[0] * self.size[1]
-        areas = F.pad((self.boxes[:, :, 2:] - self.boxes[:, :, :2]).prod(2), (1, 1))
-        areas[:, 0] = whole
-        return (areas[:, :-1] - areas[:, 1:])[:, :k].to(torch.float32) / whole
+        batch, boxes = self.boxes.shape[:2]
+        if visible(self.boxes):  # numpy is called in a fraction of the time that torch is
+            shares = self._shares(k, array(self.boxes), np.zeros((batch, boxes + 2), dtype=np.int64))
+            return torch.from_numpy(shares.astype(np.float32))
+        return self._shares(k, self.boxes, self.boxes.new_zeros(batch, boxes + 2)).to(torch.float32)
+
+    def _shares(self, k: int, boxes: Tensor | np.ndarray, areas: Tensor | np.ndarray) -> Tensor | np.ndarray:
+        """``(B, K)`` shares of the frames between boxes ``(B, N, 4)``, by way of ``(B, N + 2)`` areas, zero so far."""
+        areas[:, 0] = whole = self.size[0] * self.size[1]
+        areas[:, 1:-1] = (boxes[:, :, 2] - boxes[:, :, 0]) * (boxes[:, :, 3] - boxes[:, :, 1])
+        return (areas[:, :-1] - areas[:, 1:])[:, :k] / whole
 
     def owners(self, k: int) -> Tensor:
         """``(B, H, W)`` uint8 owner map: how many boxes a pixel's row and its column both meet."""
         rows, columns = _depths(self.boxes, self.size)
         return torch.minimum(rows.clamp(max=k)[:, :, None], columns[:, None, :])
 
-    def _of_owner(self, values: Tensor) -> Tensor:
-        batch, k = values.shape
+    def _of_owner(self, lines: Tensor) -> Tensor:
+        batch, k, width = lines.shape
         if k >= self.size[0]:  # there would be more depths to make than rows to copy them to
-            return super()._of_owner(values)
+            return super()._of_owner(lines)
         rows, columns = (depths.long().clamp_(max=k - 1) for depths in _depths(self.boxes, self.size))
         # All rows of one depth look alike: of each depth one is made, and copied to where it belongs.
-        depth = torch.arange(k, device=values.device)[:, None]
-        lines = values.gather(1, torch.minimum(depth, columns[:, None, :]).flatten(1)).view(batch * k, self.size[1])
-        first = torch.arange(0, batch * k, k, device=values.device)[:, None]
-        return lines.index_select(0, (first + rows).flatten()).view(batch, *self.size)
+        depth = torch.arange(k, device=lines.device)[:, None]
+        made = lines.gather(1, torch.minimum(depth, columns[:, None, :])).view(batch * k, width)
+        first = torch.arange(0, batch * k, k, device=lines.device)[:, None]
+        return made.index_select(0, (first + rows).flatten()).view(batch, *self.size)
 
 
 # How maps grow to images. Torch's "nearest" rounds another way than hard masks do.

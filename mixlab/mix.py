@@ -117,10 +117,23 @@ class Mix:
         vars(self).update(shares=shares, weights=shares if weights is None else weights.to(torch.float32))
 
     @classmethod
-    def trusted(cls, sources: Tensor, form: Masks, weights: Tensor = None, fill: Tensor | float = 0.0) -> "Mix":
-        """A mix of parts that fit by construction, for mixers: checking boxes would cost a tenth of drawing them."""
+    def trusted(
+        cls,
+        sources: Tensor,
+        form: Masks,
+        weights: Tensor = None,
+        fill: Tensor | float = 0.0,
+        *,
+        anchored: bool | None = None,
+    ) -> "Mix":
+        """A mix of parts that fit by construction, for mixers: checking boxes would cost a tenth of drawing them.
+
+        ``anchored`` is what :attr:`anchored` would find out, where that is known, too.
+        """
         mix = cls.__new__(cls)
         vars(mix).update(sources=sources, form=form, fill=fill)
+        if anchored is not None:
+            vars(mix).update(anchored=anchored)
         mix._weigh(weights)
         return mix
 
@@ -133,7 +146,7 @@ class Mix:
             tensor([[5.],
                     [7.]])
         """
-        return cls.trusted(torch.arange(batch)[:, None], Constant(torch.ones(batch, 1)))
+        return cls.trusted(torch.arange(batch)[:, None], Constant(torch.ones(batch, 1)), anchored=True)
 
     def __len__(self) -> int:
         return len(self.sources)

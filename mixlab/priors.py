@@ -6,15 +6,18 @@ Small concentrations are the hard part. Papers use α down to 0.01, where a gamm
 \mathrm{Gamma}(\alpha)` is about :math:`e^{-1/\alpha}`, and PyTorch clamps it, so that two of three shares tie (at α =
 0.001 its Dirichlet is wrong by a factor of fifty between 0.01 and 0.99). Here log-gamma variates are drawn by the
 identity :math:`\log G_\alpha = \log G_{\alpha+1} + \tfrac1\alpha \log U` (Marsaglia and Tsang, 2000, section 6) and
-normalised by a softmax, in float64: nothing ever leaves log space before it is of order one.
+normalised by a softmax, in float64: nothing ever leaves log space before it is of order one. Only at α = 1, where
+gamma variates are exponential ones, minus the logarithm of one uniform number is all that is needed.
 """
 
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from mixlab.arrays import array
 from mixlab.checks import numbers, real, whole
 
 __all__ = [
@@ -31,21 +34,20 @@ __all__ = [
 SMALLEST = 1e-300
 
 
-def _concentration(alpha: float | Sequence[float] | Tensor, k: int | None) -> Tensor:
-    """``alpha`` as a float64 vector of length ``k`` on the CPU, every entry finite and at least `SMALLEST`."""
+def _concentration(alpha: float | Sequence[float] | Tensor, k: int | None) -> np.ndarray:
+    """``alpha`` as a float64 vector of length ``k``, every entry finite and at least `SMALLEST`."""
     if k is not None and not (whole(k) and k >= 1):
         raise ValueError(f"expected an integer number of components k >= 1, received {k!r}")
     value = alpha.item() if isinstance(alpha, Tensor) and alpha.ndim == 0 else alpha
     if k is not None and real(value):
-        # Every draw of a mixer passes here, and filling is cheaper than reading a list.
-        values, vector = [value], torch.full((k,), float(value), dtype=torch.float64)
+        values, vector = [value], np.full(k, float(value))
     else:
         values = numbers(value)
         if not values or k not in (None, len(values)):
             raise ValueError(
                 f"expected a vector of {k or 'K'} concentrations, or a number and k, received {alpha!r} and k = {k}"
             )
-        vector = torch.tensor(values, dtype=torch.float64)
+        vector = np.array(values)
     if not all(SMALLEST <= value < math.inf for value in values):
         raise ValueError(
             f"expected positive, finite concentrations, received {values} (the smallest possible is {SMALLEST:g})"
@@ -53,15 +55,31 @@ def _concentration(alpha: float | Sequence[float] | Tensor, k: int | None) -> Te
     return vector
 
 
-def _log_gamma_variates(alpha: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
-    """``(n, K)`` logarithms of independent Gamma(alpha_k, 1) draws, finite for every alpha from `SMALLEST` on."""
-    device = generator.device if generator is not None else torch.device("cpu")
-    alpha = alpha.to(device)
+def _device(generator: torch.Generator | None) -> torch.device:
+    return torch.device("cpu") if generator is None else generator.device
+
+
+def _gamma_variates(alpha: np.ndarray, n: int, generator: torch.Generator | None) -> np.ndarray:
+    """``(K, n)`` independent Gamma(alpha_k, 1) draws, but for a factor that the K of a draw have in common.
+
+    The long axis is innermost, along which numpy is fast.
+    """
+    device = _device(generator)
+
+    def uniform() -> np.ndarray:
+        # 1 - U lies in (0, 1]: its logarithm is finite.
+        drawn = torch.rand(n, len(alpha), dtype=torch.float64, device=device, generator=generator)
+        return 1 - array(drawn).T
+
+    if len(alpha) > 1 and (alpha == 1).all():
+        return -np.log(uniform(), order="C")  # exponential variates, at a fraction of the cost
     # torch.distributions draws through the same function but gives no way to pass a generator.
-    boosted = torch._standard_gamma((alpha + 1).expand(n, -1), generator=generator)
-    uniform = torch.rand(n, len(alpha), dtype=torch.float64, device=device, generator=generator)
-    # 1 - U lies in (0, 1]: its logarithm is finite.
-    return boosted.log_().add_((1 - uniform).log_().div_(alpha))
+    boosted = torch._standard_gamma(torch.from_numpy(alpha + 1).to(device).expand(n, -1), generator=generator)
+    logs = np.log(uniform(), order="C")
+    logs /= alpha[:, None]
+    logs += np.log(array(boosted).T, order="C")
+    # The largest becomes 1: others may vanish, but not all.
+    return np.exp(logs - logs.max(axis=0))
 
 
 def dirichlet(
@@ -95,7 +113,9 @@ def dirichlet(
     """
     if not whole(n) or n < 0:
         raise ValueError(f"expected an integer number of draws n >= 0, received {n!r}")
-    return _log_gamma_variates(_concentration(alpha, k), n, generator).softmax(dim=1)
+    variates = _gamma_variates(_concentration(alpha, k), n, generator)
+    shares = np.divide(variates.T, variates.sum(axis=0)[:, None], order="C")
+    return torch.from_numpy(shares).to(_device(generator))
 
 
 def beta(a: float, b: float, n: int, *, generator: torch.Generator | None = None) -> Tensor:
@@ -160,8 +180,7 @@ def conditional_dirichlet(
     share = torch.as_tensor(share, dtype=torch.float64)
     if share.ndim != 1 or not bool(((share >= 0) & (share <= 1)).all()):
         raise ValueError(f"expected a vector of shares in [0, 1], received {share}")
-    others = torch.cat([alpha[:index], alpha[index + 1 :]])
-    rest = dirichlet(others, len(share), generator=generator)
+    rest = dirichlet(np.delete(alpha, index), len(share), generator=generator)
     share = share.to(rest.device)
     rest = rest * (1 - share[:, None])
     return torch.cat([rest[:, :index], share[:, None], rest[:, index:]], dim=1)
@@ -189,7 +208,7 @@ def sticks_from_shares(shares: Tensor) -> Tensor:
         tensor([0.5000, 0.5000, 1.0000])
     """
     left = shares.flip(-1).cumsum(-1).flip(-1)
-    return torch.where(left > 0, shares / left, torch.ones_like(shares)).clamp(max=1)
+    return (shares / left).fmin(shares.new_ones(()))  # of nothing and nothing left, which is NaN, fmin makes 1
 
 
 def shares_from_sticks(sticks: Tensor) -> Tensor:
@@ -245,17 +264,20 @@ def partners(batch: int, k: int, *, generator: torch.Generator | None = None) ->
         [3, 3, 3, 3, 3]
     """
     _check_sources(batch, k)
-    device = generator.device if generator is not None else torch.device("cpu")
+    device = _device(generator)
 
-    def permutation(n: int) -> Tensor:
-        return torch.randperm(n, generator=generator, device=device)
+    def permutation(n: int) -> np.ndarray:
+        return array(torch.randperm(n, generator=generator, device=device))
 
     circle = permutation(batch)
-    place = circle.argsort()
-    distances = [torch.zeros(1, dtype=torch.int64, device=device), permutation(batch - 1) + 1]
-    distances += [permutation(batch) for _ in range(math.ceil(k / batch) - 1)]
-    distance = torch.cat(distances)[:k]
-    return circle[(place[:, None] + distance) % batch]
+    distances = [0, *(permutation(batch - 1)[: k - 1] + 1).tolist()]
+    for _ in range(math.ceil(k / batch) - 1):
+        distances += permutation(batch).tolist()
+    twice_round = np.concatenate([circle, circle])
+    sources = np.empty((batch, k), dtype=np.int64)
+    for slot, distance in enumerate(distances[:k]):
+        sources[circle, slot] = twice_round[distance : distance + batch]
+    return torch.from_numpy(sources).to(device)
 
 
 def permutations(batch: int, k: int, *, generator: torch.Generator | None = None) -> Tensor:
@@ -279,6 +301,6 @@ def permutations(batch: int, k: int, *, generator: torch.Generator | None = None
         tensor([0, 1, 2])
     """
     _check_sources(batch, k)
-    device = generator.device if generator is not None else torch.device("cpu")
+    device = _device(generator)
     drawn = [torch.randperm(batch, generator=generator, device=device) for _ in range(k - 1)]
     return torch.stack([torch.arange(batch, device=device), *drawn], dim=1)

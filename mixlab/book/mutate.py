@@ -34,8 +34,8 @@ MUTATIONS = (
         chapter="02-mixup-cutmix-regional",
         fact="a box with sides 1 - λ instead of its root",
         file="mixers/regional.py",
-        old="half = area.sqrt()[..., None]",
-        new="half = area[..., None]",
+        old="np.sqrt(array(area))[..., None] / 2",
+        new="array(area)[..., None] / 2",
     ),
     Mutation(
         chapter="03-bayesian-k-image-mixing",

@@ -65,7 +65,8 @@ class Mixer:
         Args:
             images: ``(B, C, H, W)``; methods without regions take any ``(B, ...)``. Only SMOTE looks at the values.
             labels: ``(B,)`` class indices; only SMOTE needs them.
-            generator: source of randomness. Numbers are drawn on its device, and the mix is moved to the images'.
+            generator: source of randomness. Numbers are drawn on its device, and the mix is moved to the images'. An
+                accelerator is waited for where it draws, and not where it only takes what a CPU has drawn.
 
         Raises:
             ValueError: for an empty batch or a shape that the method cannot mix.

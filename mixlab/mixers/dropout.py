@@ -26,7 +26,7 @@ __all__ = ["Cutout", "GridMask"]
 def _hide(form: NestedBoxes | Owners, batch: int, device: torch.device, fill: Tensor | float) -> Mix:
     """Every row with nobody: the label keeps its full weight, whatever is hidden."""
     own = torch.arange(batch, device=device)[:, None]
-    return Mix.trusted(own, form, torch.ones(batch, 1, device=device), fill)
+    return Mix.trusted(own, form, torch.ones(batch, 1, device=device), fill, anchored=True)
 
 
 class _Hiding(Mixer):

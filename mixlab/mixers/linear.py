@@ -61,7 +61,8 @@ class DMixup(KMixer):
 
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         sources = self._partners(len(images), self.k, generator)
-        return Mix.trusted(sources, Constant(draw_shares(self.alpha, len(images), self.k, generator).float()))
+        shares = draw_shares(self.alpha, len(images), self.k, generator)
+        return Mix.trusted(sources, Constant(shares.float()), anchored=True)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class Mixup(PairMixer):
 
     def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
         sources = self._partners(len(images), 2, generator)
-        return Mix.trusted(sources, Constant(draw_shares(self.alpha, len(images), 2, generator).float()))
+        shares = draw_shares(self.alpha, len(images), 2, generator)
+        return Mix.trusted(sources, Constant(shares.float()), anchored=True)
 
 
 @dataclass(frozen=True)
@@ -137,4 +139,4 @@ class SMOTE(Mixer):
         choice = (uniform[0] * choices).long()
         neighbour = torch.where(choices > 0, nearest.gather(1, choice[:, None])[:, 0], own)
         coefficients = torch.stack([1 - uniform[1], uniform[1]], dim=1).float()
-        return Mix.trusted(torch.stack([own, neighbour], dim=1), Constant(coefficients))
+        return Mix.trusted(torch.stack([own, neighbour], dim=1), Constant(coefficients), anchored=True)

@@ -20,10 +20,12 @@ shown.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mixlab import priors
+from mixlab.arrays import array
 from mixlab.masks import NestedBoxes, PastedBoxes
 from mixlab.mix import Mix
 from mixlab.mixers.base import KMixer, PairMixer, draw_shares, image_size
@@ -42,10 +44,11 @@ def clipped_boxes(area: Tensor, size: tuple[int, int], generator: torch.Generato
     Returns:
         ``(..., 4)`` int64 edges ``top, left, bottom, right``.
     """
-    extent = torch.tensor([*size, *size], dtype=torch.float64, device=area.device)
-    centre = torch.rand(*area.shape, 2, dtype=torch.float64, generator=generator, device=area.device)
-    half = area.sqrt()[..., None] / 2
-    return torch.cat([centre - half, centre + half], dim=-1).clamp_(0, 1).mul_(extent).round_().long()
+    centre = torch.rand(*area.shape, 2, dtype=torch.float64, generator=generator, device=generator.device)
+    centre, half = array(centre), np.sqrt(array(area))[..., None] / 2
+    edges = np.concatenate([np.maximum(centre - half, 0), np.minimum(centre + half, 1)], axis=-1)
+    edges *= (*size, *size)
+    return torch.from_numpy(np.rint(edges, out=edges).astype(np.int64)).to(generator.device)
 
 
 def nested_boxes(sticks: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
@@ -62,15 +65,19 @@ def nested_boxes(sticks: Tensor, size: tuple[int, int], generator: torch.Generat
     Returns:
         ``(B, N, 4)`` int64 edges ``top, left, bottom, right``.
     """
-    sides = torch.tensor(size, dtype=torch.float64, device=sticks.device).expand(len(sticks), 2)
-    extents = [sides]
-    for scale in (1 - sticks).clamp_(min=0).sqrt_()[:, :, None].unbind(1):
-        extents.append((extents[-1] * scale).round_())
-    extents = torch.stack(extents, dim=1)
-    place = torch.rand(*sticks.shape, 2, dtype=torch.float64, generator=generator, device=sticks.device)
-    steps = (place * (extents[:, :-1] - extents[:, 1:] + 1)).floor()
-    corners = steps.cumsum(1)
-    return torch.cat([corners, corners + extents[:, 1:]], dim=2).long()
+    place = torch.rand(*sticks.shape, 2, dtype=torch.float64, generator=generator, device=generator.device)
+    # Boxes and axes first, rows last: numpy is fast along long axes.
+    place = array(place).transpose(1, 2, 0)
+    scales = np.sqrt(np.maximum(1 - array(sticks).T, 0), order="C")
+    extents = np.empty((len(scales) + 1, *place.shape[1:]))
+    extents[0] = np.reshape(size, (2, 1))
+    for n, scale in enumerate(scales):
+        np.rint(extents[n] * scale, out=extents[n + 1])
+    corners = np.floor(place * (extents[:-1] - extents[1:] + 1)).cumsum(axis=0)
+    boxes = np.empty((*sticks.shape, 4), dtype=np.int64)
+    edges = boxes.transpose(1, 2, 0)
+    edges[:, :2], edges[:, 2:] = corners, corners + extents[1:]
+    return torch.from_numpy(boxes).to(generator.device)
 
 
 def _nest(mixer: PairMixer | KMixer, k: int, images: Tensor, generator: torch.Generator) -> Mix:
@@ -78,7 +85,7 @@ def _nest(mixer: PairMixer | KMixer, k: int, images: Tensor, generator: torch.Ge
     size = image_size(images)
     sources = mixer._partners(len(images), k, generator)
     sticks = priors.sticks_from_shares(draw_shares(mixer.alpha, len(images), k, generator))
-    return Mix.trusted(sources, NestedBoxes(nested_boxes(sticks[:, :-1], size, generator), size))
+    return Mix.trusted(sources, NestedBoxes(nested_boxes(sticks[:, :-1], size, generator), size), anchored=True)
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,7 @@ class CutMix(PairMixer):
         size = image_size(images)
         sources = self._partners(len(images), 2, generator)
         area = draw_shares(self.alpha, len(images), 2, generator)[:, 1:]
-        return Mix.trusted(sources, NestedBoxes(clipped_boxes(area, size, generator), size))
+        return Mix.trusted(sources, NestedBoxes(clipped_boxes(area, size, generator), size), anchored=True)
 
 
 @dataclass(frozen=True)
@@ -198,4 +205,4 @@ class PastedCutMix(KMixer):
         shares = draw_shares(self.alpha, len(images), self.k, generator)
         # Sticks broken from the last image to the first: what a box covers of all that lies under it.
         cover = priors.sticks_from_shares(shares.flip(1)).flip(1)[:, 1:]
-        return Mix.trusted(sources, PastedBoxes(clipped_boxes(cover, size, generator), size))
+        return Mix.trusted(sources, PastedBoxes(clipped_boxes(cover, size, generator), size), anchored=True)

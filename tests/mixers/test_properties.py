@@ -57,6 +57,13 @@ def _rounding(mix, images):
 
 
 @every_mixer
+@given(batch=batches, seed=seeds)
+def test_slot_0_is_the_row_itself_where_a_mix_says_so(name, batch, seed):
+    mix = _draw(name, torch.zeros(batch, 2, 8, 8), seed)
+    assert mix.anchored == torch.equal(mix.sources[:, 0], torch.arange(batch))
+
+
+@every_mixer
 @given(batch=batches, size=image_sizes, seed=seeds)
 def test_shares_are_what_a_probe_image_measures(name, batch, size, seed):
     mix = _draw(name, probe(batch, size), seed)

@@ -1,0 +1,38 @@
+"""Small calculations, left to numpy.
+
+What a mixer calculates from its random numbers, a few thousand of them for a batch, costs hardly any arithmetic. What
+it costs is calls, a few dozen, and numpy is called in a fraction of the time in which torch finds out where a tensor
+lives, and who may want to follow it. Random numbers come from torch all the same, and images stay with it.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["array"]
+
+_functorch = torch._C._functorch  # torch offers no public way to ask what a transform of torch.func has wrapped
+
+
+def array(tensor: Tensor) -> np.ndarray:
+    """The numbers in a tensor, as an array on the CPU: in the same memory, or fetched from an accelerator.
+
+    Args:
+        tensor: numbers of a dtype that numpy knows. Nothing that is done to the array is differentiated.
+
+    Raises:
+        RuntimeError: under ``torch.vmap``, for a tensor that stands for one of every row.
+
+    Example:
+        >>> array(torch.tensor([1, 2]))
+        array([1, 2])
+        >>> torch.func.grad(lambda x: x * array(torch.full((), 2.0)).item())(torch.tensor(3.0))
+        tensor(2.)
+    """
+    # Under torch.func.grad even what has just been made is wrapped.
+    with torch._C._DisableFuncTorch():
+        while _functorch.is_functorch_wrapped_tensor(tensor):
+            if _functorch.is_batchedtensor(tensor):
+                raise RuntimeError("expected one tensor, received one for every row of a torch.vmap; draw outside it")
+            tensor = _functorch.get_unwrapped(tensor)
+        return tensor.cpu().numpy()
