@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["array"]
+__all__ = ["array", "wrapped"]
 
-_functorch = torch._C._functorch  # torch offers no public way to ask what a transform of torch.func has wrapped
+# torch offers no public way to ask what a transform of torch.func has wrapped.
+_functorch = torch._C._functorch
+wrapped = _functorch.is_functorch_wrapped_tensor
 
 
 def array(tensor: Tensor) -> np.ndarray:
@@ -21,7 +23,7 @@ def array(tensor: Tensor) -> np.ndarray:
         tensor: numbers of a dtype that numpy knows. Nothing that is done to the array is differentiated.
 
     Raises:
-        RuntimeError: under ``torch.vmap``, for a tensor that stands for one of every row.
+        RuntimeError: under ``torch.vmap``, for a tensor that stands for a batch of them.
 
     Example:
         >>> array(torch.tensor([1, 2]))
@@ -31,8 +33,8 @@ def array(tensor: Tensor) -> np.ndarray:
     """
     # Under torch.func.grad even what has just been made is wrapped.
     with torch._C._DisableFuncTorch():
-        while _functorch.is_functorch_wrapped_tensor(tensor):
+        while wrapped(tensor):
             if _functorch.is_batchedtensor(tensor):
-                raise RuntimeError("expected one tensor, received one for every row of a torch.vmap; draw outside it")
+                raise RuntimeError("expected one tensor, received a batch of them under torch.vmap; draw outside of it")
             tensor = _functorch.get_unwrapped(tensor)
-        return tensor.cpu().numpy()
+        return tensor.detach().cpu().numpy()

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
-from mixlab.arrays import array
+from mixlab.arrays import array, wrapped
 
 __all__ = ["Constant", "NestedBoxes", "Owners", "PastedBoxes", "Soft"]
 
@@ -80,16 +80,13 @@ def _fresh(picked: Tensor, images: Tensor) -> Tensor:
     return picked.clone() if picked is images else picked
 
 
-_wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # torch offers no public way to ask
-
-
 def visible(*tensors: Tensor) -> bool:
     """Whether one may look at what some tensors hold: on a CPU, where nobody waits for it, and one batch at a time.
 
     Under the transforms of ``torch.func`` a tensor may stand for many, and while a compiler traces it holds nothing.
     """
     return not torch.compiler.is_compiling() and all(
-        each.device.type == "cpu" and not _wrapped(each) for each in tensors
+        each.device.type == "cpu" and not wrapped(each) for each in tensors
     )
 
 
@@ -100,7 +97,7 @@ def _followed(*tensors: Tensor) -> bool:
     does a compiler, which finds its own way to write in place.
     """
     return torch.compiler.is_compiling() or any(
-        (torch.is_grad_enabled() and each.requires_grad) or _wrapped(each) or unpack_dual(each).tangent is not None
+        (torch.is_grad_enabled() and each.requires_grad) or wrapped(each) or unpack_dual(each).tangent is not None
         for each in tensors
     )
 
@@ -240,8 +237,7 @@ def _shown(fill: Tensor | float, images: Tensor) -> Tensor:
 def _gather(images: Tensor, sources: Tensor, of_owner: Callable[[Tensor], Tensor]) -> Tensor:
     """Every pixel looked up in the row of its owner: one pass, whatever K is.
 
-    ``of_owner`` turns ``(B, K, W)`` values of the slots, one for every column, into ``(B, H, W)``, that of every
-    pixel's owner.
+    ``of_owner`` turns ``(B, K)`` values of the slots into ``(B, H, W)``, that of every pixel's owner.
     """
     if images.is_floating_point() and images.element_size() == 1:  # torch looks up bytes, but no floats of 8 bits
         return _gather(images.view(torch.uint8), sources, of_owner).view(images.dtype)
@@ -250,8 +246,7 @@ def _gather(images: Tensor, sources: Tensor, of_owner: Callable[[Tensor], Tensor
 
     def of_numbers(values: Tensor) -> Tensor:
         """``(B, K)`` values of the slots, that of every number's owner, in the order of memory."""
-        lines = values[:, :, None].expand(*values.shape, images.shape[-1])
-        spread = of_owner(lines).view(len(images), *[1] * (images.ndim - 3), *images.shape[-2:])
+        spread = of_owner(values).view(len(images), *[1] * (images.ndim - 3), *images.shape[-2:])
         return spread.expand(images.shape).permute(order)
 
     dense = images.device.type == "cpu" and order[0] == 0 and ordered.is_contiguous()
@@ -261,13 +256,13 @@ def _gather(images: Tensor, sources: Tensor, of_owner: Callable[[Tensor], Tensor
     line, length = ordered.flatten().resolve_conj().resolve_neg(), ordered[0].numel()
     line = line.view(_BITS.get(line.element_size(), line.dtype))
     if order[-2:] == [images.ndim - 2, images.ndim - 1]:
-        # Every row of every channel is looked up in the line from its own first number on, so that all channels share
-        # the places of one.
-        height, width = images.shape[-2:]
-        places = of_owner((sources * length)[:, :, None] + torch.arange(width, device=images.device))
-        shape = len(images), length // (height * width), height
-        rows = line.as_strided((*shape, line.numel() - length + width), (0, height * width, width, 1))
-        mixed = rows.gather(3, places[:, None].expand(*shape, width))
+        # Every channel is looked up in the line from its own first number on, so that all share the places of one.
+        places = of_owner(sources * length).flatten(1)
+        pixels = places.shape[1]
+        places += torch.arange(pixels, device=places.device)
+        shape = len(images), length // pixels, pixels
+        channels = line.as_strided((*shape[:2], line.numel() - length + pixels), (0, pixels, 1))
+        mixed = channels.gather(2, places[:, None].expand(shape))
     else:
         within = torch.arange(length, dtype=_places(images), device=images.device).view(ordered.shape[1:])
         places = of_numbers((sources * length).to(within.dtype)) + within
@@ -356,12 +351,10 @@ class _Hard(_Masks):
         # The images come before the fill: the result lies in memory as the first of them does.
         return torch.where(self.owners(k).view(shape) != k, mixed, _shown(fill, images))
 
-    def _of_owner(self, lines: Tensor) -> Tensor:
-        """``(B, K, W)`` values of the slots, one for every column, become ``(B, H, W)``: a pixel gets its owner's.
-
-        Nobody's is the last slot's.
-        """
-        return lines.gather(1, self.owners(lines.shape[1] - 1).long())
+    def _of_owner(self, values: Tensor) -> Tensor:
+        """``(B, K)`` values of the slots become ``(B, H, W)``: a pixel gets its owner's, and nobody's the last."""
+        slots = self.owners(values.shape[1] - 1).flatten(1).long()
+        return values.gather(1, slots).view(len(values), *self.size)
 
     def _second(self, dtype: torch.dtype) -> Tensor:
         """``(B, H, W)`` of an integer dtype: 1 where slot 1 is the owner, 0 elsewhere."""
@@ -469,9 +462,9 @@ class PastedBoxes(_Hard):
             )
 
     def _inside(self, dtype: torch.dtype = torch.bool) -> tuple[Tensor, Tensor]:
-        """Whether each image row ``(B, N, H)`` and each column ``(B, N, W)`` meets each box, as ones and zeros."""
+        """Whether each image row ``(B, N, H)`` and each column ``(B, N, W)`` meets each box."""
         (height, width), longest = self.size, max(self.size)
-        if visible(self.boxes):  # numpy is called in a fraction of the time that torch is
+        if visible(self.boxes):
             inside = torch.from_numpy(_between(np.arange(longest), array(self.boxes)))
         else:
             inside = _between(torch.arange(longest, device=self.boxes.device), self.boxes)
@@ -569,33 +562,34 @@ class NestedBoxes(PastedBoxes):
 
     def shares(self, k: int) -> Tensor:
         """``(B, K)`` float32: the exact share of pixels of each slot, from the areas of the boxes."""
-        batch, boxes = self.boxes.shape[:2]
-        if visible(self.boxes):  # numpy is called in a fraction of the time that torch is
-            shares = self._shares(k, array(self.boxes), np.zeros((batch, boxes + 2), dtype=np.int64))
-            return torch.from_numpy(shares.astype(np.float32))
-        return self._shares(k, self.boxes, self.boxes.new_zeros(batch, boxes + 2)).to(torch.float32)
+        whole, (batch, boxes) = self.size[0] * self.size[1], self.boxes.shape[:2]
+        if visible(self.boxes):
+            frames = self._frames(array(self.boxes), np.full((batch, boxes + 2), whole))[:, :k]
+            return torch.from_numpy((frames / whole).astype(np.float32))
+        return self._frames(self.boxes, self.boxes.new_full((batch, boxes + 2), whole))[:, :k].to(torch.float32) / whole
 
-    def _shares(self, k: int, boxes: Tensor | np.ndarray, areas: Tensor | np.ndarray) -> Tensor | np.ndarray:
-        """``(B, K)`` shares of the frames between boxes ``(B, N, 4)``, by way of ``(B, N + 2)`` areas, zero so far."""
-        areas[:, 0] = whole = self.size[0] * self.size[1]
+    @staticmethod
+    def _frames(boxes: Tensor | np.ndarray, areas: Tensor | np.ndarray) -> Tensor | np.ndarray:
+        """``(B, N + 1)`` pixels between each of N boxes and the next, given room for areas that holds the image's."""
         areas[:, 1:-1] = (boxes[:, :, 2] - boxes[:, :, 0]) * (boxes[:, :, 3] - boxes[:, :, 1])
-        return (areas[:, :-1] - areas[:, 1:])[:, :k] / whole
+        areas[:, -1] = 0
+        return areas[:, :-1] - areas[:, 1:]
 
     def owners(self, k: int) -> Tensor:
         """``(B, H, W)`` uint8 owner map: how many boxes a pixel's row and its column both meet."""
         rows, columns = _depths(self.boxes, self.size)
         return torch.minimum(rows.clamp(max=k)[:, :, None], columns[:, None, :])
 
-    def _of_owner(self, lines: Tensor) -> Tensor:
-        batch, k, width = lines.shape
+    def _of_owner(self, values: Tensor) -> Tensor:
+        batch, k = values.shape
         if k >= self.size[0]:  # there would be more depths to make than rows to copy them to
-            return super()._of_owner(lines)
+            return super()._of_owner(values)
         rows, columns = (depths.long().clamp_(max=k - 1) for depths in _depths(self.boxes, self.size))
         # All rows of one depth look alike: of each depth one is made, and copied to where it belongs.
-        depth = torch.arange(k, device=lines.device)[:, None]
-        made = lines.gather(1, torch.minimum(depth, columns[:, None, :])).view(batch * k, width)
-        first = torch.arange(0, batch * k, k, device=lines.device)[:, None]
-        return made.index_select(0, (first + rows).flatten()).view(batch, *self.size)
+        depth = torch.arange(k, device=values.device)[:, None]
+        lines = values.gather(1, torch.minimum(depth, columns[:, None, :]).flatten(1)).view(batch * k, self.size[1])
+        first = torch.arange(0, batch * k, k, device=values.device)[:, None]
+        return lines.index_select(0, (first + rows).flatten()).view(batch, *self.size)
 
 
 # How maps grow to images. Torch's "nearest" rounds another way than hard masks do.

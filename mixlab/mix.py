@@ -266,7 +266,13 @@ class Mix:
             ValueError: for a size without pixels, where the masks have a size.
         """
         declared = None if torch.equal(self.weights, self.shares) else self.weights
-        return Mix.trusted(self.sources, self.form.resize(self.k, tuple(size)), declared, self.fill)
+        return Mix.trusted(
+            self.sources,
+            self.form.resize(self.k, tuple(size)),
+            declared,
+            self.fill,
+            anchored=vars(self).get("anchored"),
+        )
 
     def select(self, selected: Tensor) -> "Mix":
         """This mix in the rows where ``selected`` (a ``(B,)`` bool tensor); the other rows stay themselves.
@@ -285,6 +291,7 @@ class Mix:
             self.form.select(selected),
             torch.where(selected[:, None], self.weights, first_slot(self.weights)),
             self.fill,
+            anchored=vars(self).get("anchored") or None,  # others may be anchored now
         )
 
     def to(self, device: torch.device | str) -> "Mix":

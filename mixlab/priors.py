@@ -6,8 +6,10 @@ Small concentrations are the hard part. Papers use α down to 0.01, where a gamm
 \mathrm{Gamma}(\alpha)` is about :math:`e^{-1/\alpha}`, and PyTorch clamps it, so that two of three shares tie (at α =
 0.001 its Dirichlet is wrong by a factor of fifty between 0.01 and 0.99). Here log-gamma variates are drawn by the
 identity :math:`\log G_\alpha = \log G_{\alpha+1} + \tfrac1\alpha \log U` (Marsaglia and Tsang, 2000, section 6) and
-normalised by a softmax, in float64: nothing ever leaves log space before it is of order one. Only at α = 1, where
-gamma variates are exponential ones, minus the logarithm of one uniform number is all that is needed.
+normalised by a softmax, in float64: nothing ever leaves log space before it is of order one. Only where all α are 1,
+so that gamma variates are exponential ones, minus the logarithm of one uniform number is all that is needed.
+
+Under ``torch.vmap`` one draw serves all rows (``randomness="same"``); another draw for each is a RuntimeError.
 """
 
 import math
@@ -60,7 +62,7 @@ def _device(generator: torch.Generator | None) -> torch.device:
 
 
 def _gamma_variates(alpha: np.ndarray, n: int, generator: torch.Generator | None) -> np.ndarray:
-    """``(K, n)`` independent Gamma(alpha_k, 1) draws, but for a factor that the K of a draw have in common.
+    """``(K, n)``: n vectors, each proportional to K independent Gamma(alpha_k, 1) draws.
 
     The long axis is innermost, along which numpy is fast.
     """
@@ -71,8 +73,9 @@ def _gamma_variates(alpha: np.ndarray, n: int, generator: torch.Generator | None
         drawn = torch.rand(n, len(alpha), dtype=torch.float64, device=device, generator=generator)
         return 1 - array(drawn).T
 
+    # Of several exponential variates not all are 0; a single one might be, and would leave nothing to divide by.
     if len(alpha) > 1 and (alpha == 1).all():
-        return -np.log(uniform(), order="C")  # exponential variates, at a fraction of the cost
+        return -np.log(uniform(), order="C")
     # torch.distributions draws through the same function but gives no way to pass a generator.
     boosted = torch._standard_gamma(torch.from_numpy(alpha + 1).to(device).expand(n, -1), generator=generator)
     logs = np.log(uniform(), order="C")
@@ -113,8 +116,9 @@ def dirichlet(
     """
     if not whole(n) or n < 0:
         raise ValueError(f"expected an integer number of draws n >= 0, received {n!r}")
-    variates = _gamma_variates(_concentration(alpha, k), n, generator)
-    shares = np.divide(variates.T, variates.sum(axis=0)[:, None], order="C")
+    with np.errstate(under="ignore"):  # a share that is too small for a number is 0
+        variates = _gamma_variates(_concentration(alpha, k), n, generator)
+        shares = np.divide(variates.T, variates.sum(axis=0)[:, None], order="C")
     return torch.from_numpy(shares).to(_device(generator))
 
 
@@ -270,13 +274,10 @@ def partners(batch: int, k: int, *, generator: torch.Generator | None = None) ->
         return array(torch.randperm(n, generator=generator, device=device))
 
     circle = permutation(batch)
-    distances = [0, *(permutation(batch - 1)[: k - 1] + 1).tolist()]
-    for _ in range(math.ceil(k / batch) - 1):
-        distances += permutation(batch).tolist()
-    twice_round = np.concatenate([circle, circle])
+    distances = [[0], permutation(batch - 1) + 1, *(permutation(batch) for _ in range(math.ceil(k / batch) - 1))]
+    distances = np.concatenate(distances)[:k]
     sources = np.empty((batch, k), dtype=np.int64)
-    for slot, distance in enumerate(distances[:k]):
-        sources[circle, slot] = twice_round[distance : distance + batch]
+    sources[circle] = np.concatenate([circle, circle])[np.arange(batch)[:, None] + distances]
     return torch.from_numpy(sources).to(device)
 
 

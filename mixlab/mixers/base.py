@@ -70,6 +70,7 @@ class Mixer:
 
         Raises:
             ValueError: for an empty batch or a shape that the method cannot mix.
+            RuntimeError: under ``torch.vmap(randomness="different")``, from most methods: one draw serves all rows.
         """
         if images.ndim < 2 or len(images) == 0:
             raise ValueError(f"expected a batch (B, ...) with B >= 1, received shape {tuple(images.shape)}")

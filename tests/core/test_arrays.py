@@ -25,6 +25,10 @@ def test_an_array_is_the_same_memory(dtype):
     assert numbers.tolist() == tensor.tolist()
 
 
+def test_an_array_leaves_the_gradient_behind():
+    assert array(torch.ones(2, requires_grad=True) * 3).tolist() == [3, 3]
+
+
 @pytest.mark.parametrize("outside", [True, False], ids=["made outside", "made inside"])
 @pytest.mark.parametrize("transform", TRANSFORMS)
 def test_transforms_are_seen_through(transform, outside):
@@ -34,7 +38,7 @@ def test_transforms_are_seen_through(transform, outside):
 
 
 def test_a_tensor_that_stands_for_many_is_refused():
-    with pytest.raises(RuntimeError, match=r"expected one tensor, received one for every row of a torch.vmap"):
+    with pytest.raises(RuntimeError, match="expected one tensor, received a batch of them under torch.vmap"):
         torch.vmap(lambda row: row * array(row).item())(torch.ones(2))
 
 
@@ -53,7 +57,7 @@ def test_mixers_draw_under_transforms_what_they_draw_outside(mixer, transform):
 
 def test_one_draw_cannot_be_many():
     images = torch.rand(4, 1, 5, 6)
-    with pytest.raises(RuntimeError, match="draw outside it"):
+    with pytest.raises(RuntimeError, match="draw outside of it"):
         torch.vmap(lambda x: CutMix().draw(images).apply(x * images), randomness="different")(torch.ones(2))
     with pytest.raises(RuntimeError, match="randomness"):  # torch's own default
         torch.vmap(lambda x: CutMix().draw(images).apply(x * images))(torch.ones(2))

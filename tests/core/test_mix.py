@@ -585,6 +585,31 @@ def test_anchored_tells_whether_slot_0_is_the_row():
     assert not Mix(torch.tensor([[1, 0], [0, 1]]), form).anchored
 
 
+def test_what_is_known_of_slot_0_is_handed_on():
+    form = Constant(torch.full((2, 2), 0.5))
+    own = Mix.trusted(torch.tensor([[0, 1], [1, 0]]), form, anchored=True)
+    other = Mix.trusted(torch.tensor([[1, 0], [1, 0]]), form, anchored=False)
+    first = torch.tensor([True, False])
+    assert "anchored" in vars(own.resize((3, 3))) and own.resize((3, 3)).anchored
+    assert "anchored" in vars(own.select(first)) and own.select(first).anchored
+    assert not other.resize((3, 3)).anchored and not other.select(first).anchored
+    assert other.select(~first).anchored  # row 1 is its own source, and so is row 0 now
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_shares_of_nested_boxes_do_not_depend_on_the_default_dtype(dtype):
+    boxes, expected = torch.tensor([[[0, 0, 300, 301]]]), torch.tensor([[1 - 300 * 301 / 512**2, 300 * 301 / 512**2]])
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        seen = NestedBoxes(boxes, (512, 512)).shares(2)
+        unseen = torch.vmap(lambda each: NestedBoxes(each, (512, 512)).shares(2))(boxes[None])[0]
+    finally:
+        torch.set_default_dtype(before)
+    assert seen.dtype == unseen.dtype == torch.float32
+    assert torch.equal(seen, unseen) and torch.equal(seen, expected)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_applying_touches_no_random_state(form):
     mix = _mix(form)

@@ -250,6 +250,13 @@ def test_draws_repeat_with_the_generator_and_leave_the_global_one_alone(name):
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
+@pytest.mark.parametrize("alpha", [1e-300, 1e-3, 0.01, 1.0, 8.0])
+def test_shares_that_vanish_are_no_error_where_numpy_raises_all_of_its_own(alpha):
+    with np.errstate(all="raise"):
+        phi = dirichlet(alpha, 50_000, k=3, generator=seeded())
+    assert (phi.amin() == 0) == (alpha < 0.1)
+
+
 def test_the_smallest_concentration_still_gives_shares():
     shares = dirichlet(SMALLEST, 200, k=3, generator=seeded())
     assert torch.equal(shares.sort(dim=1).values, torch.tensor([[0.0, 0.0, 1.0]] * 200, dtype=torch.float64))
