@@ -37,4 +37,6 @@ def array(tensor: Tensor) -> np.ndarray:
             if _functorch.is_batchedtensor(tensor):
                 raise RuntimeError("expected one tensor, received a batch of them under torch.vmap; draw outside of it")
             tensor = _functorch.get_unwrapped(tensor)
-        return tensor.detach().cpu().numpy()
+        if tensor.requires_grad or not tensor.is_cpu:  # asked first, since each of the two is a call of torch
+            tensor = tensor.detach().cpu()
+        return tensor.numpy()
