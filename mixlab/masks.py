@@ -11,6 +11,7 @@ nobody, and shows the fill value.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from numbers import Real
 
 import numpy as np
@@ -29,6 +30,7 @@ Pick = Callable[[int], Tensor]
 # Same-size integers: numpy knows neither bfloat16 nor the 8-bit floats, and a copy need not know what it copies. There
 # are none for complex numbers of 16 bytes, which numpy knows.
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_NUMPY = {torch.bool: bool, torch.uint8: np.uint8, torch.int16: np.int16, torch.int32: np.int32, torch.int64: np.int64}
 
 #: The most sources that an owner map of bytes can name, with one more for nobody.
 MOST_SOURCES = 254
@@ -41,7 +43,7 @@ _ELEMENTS_PER_BOX = 1024
 # How far a row of shares may be from summing to 1: much more than float32 rounds, much less than one shows.
 _SUM_TOLERANCE = 1e-3
 
-# Boxes of images so large (from about 3x150x150 on) are copied faster by all threads.
+# Images so large (from about 3x150x150 on) and their boxes are copied faster by all threads.
 _ELEMENTS_FOR_THREADS = 2**16
 
 
@@ -169,7 +171,7 @@ class Constant(_Masks):
 
     def shares(self, k: int) -> Tensor:
         """``(B, K)`` float32: the mean of each mask."""
-        return self.coefficients
+        return self.coefficients.to(torch.float32)
 
     def apply(self, images: Tensor, sources: Tensor, pick: Pick, fill: Tensor | float) -> Tensor:
         """Blend floating-point images; see :meth:`mixlab.Mix.apply`."""
@@ -286,19 +288,37 @@ def _choose(mask: Tensor, fresh: Tensor, other: Tensor) -> Tensor:
     return fresh
 
 
-def _paste(images: Tensor, sources: Tensor, boxes: Tensor, below: Tensor) -> Tensor:
-    """A copy of ``below``, slot 0 of every row, with the row's boxes pasted on it from the rows of the other slots."""
-    mixed = _fresh(below, images)
-    # Numpy slices in a tenth of the time that torch takes; of large boxes torch copies faster, with all its threads.
-    large = images[:1].numel() >= _ELEMENTS_FOR_THREADS
-    view, copy = (torch.from_numpy, Tensor.copy_) if large else (np.asarray, np.copyto)
+def _along(partners: list[int]) -> list[int]:
+    """All rows of a batch, most of them just before their partner."""
+    order, seen = [], [False] * len(partners)
+    for row in range(len(partners)):
+        while not seen[row]:
+            seen[row] = True
+            order.append(row)
+            row = partners[row]
+    return order
+
+
+def _paste(images: Tensor, sources: Tensor, boxes: Tensor, pick: Pick) -> Tensor:
+    """Slot 0 of every row, with the row's boxes pasted on it from the rows of the other slots."""
+    sources, boxes = sources.tolist(), boxes.tolist()
+    if images[:1].numel() >= _ELEMENTS_FOR_THREADS:
+        # A partner that is copied right afterwards is still in the cache then, and so is a row that is pasted on.
+        whole, order = [0, 0, *images.shape[-2:]], _along([row[1] for row in sources])
+        mixed, boxes = torch.empty_like(images), [[whole, *row] for row in boxes]
+        view, copy = torch.from_numpy, Tensor.copy_
+    else:
+        mixed, sources, order = _fresh(pick(0), images), [row[1:] for row in sources], range(len(sources))
+        view, copy = np.asarray, np.copyto
+    # Numpy slices in a tenth of the time that torch takes.
     bits = _BITS.get(images.element_size(), images.dtype)
     target, source = (tensor.detach().view(bits).numpy() for tensor in (mixed, images))
     # All views first: between two copies of large boxes Python would run with cold caches, at a multiple of its cost.
     pieces = [
         (view(target[row, ..., top:bottom, left:right]), view(source[other, ..., top:bottom, left:right]))
-        for row, slots in enumerate(zip(sources[:, 1:].tolist(), boxes.tolist()))
-        for other, (top, left, bottom, right) in zip(*slots)
+        for row in order
+        for other, (top, left, bottom, right) in zip(sources[row], boxes[row])
+        if top < bottom and left < right
     ]
     for into, piece in pieces:
         copy(into, piece)
@@ -465,11 +485,12 @@ class PastedBoxes(_Hard):
         """Whether each image row ``(B, N, H)`` and each column ``(B, N, W)`` meets each box."""
         (height, width), longest = self.size, max(self.size)
         if visible(self.boxes):
-            inside = torch.from_numpy(_between(np.arange(longest), array(self.boxes)))
-        else:
-            inside = _between(torch.arange(longest, device=self.boxes.device), self.boxes)
-        rows, columns = inside.to(dtype).unbind(2)
-        return rows[..., :height], columns[..., :width]
+            before = _kept_before(longest).take(array(self.boxes), axis=0)
+            inside = (before[:, :, :2] ^ before[:, :, 2:]).astype(_NUMPY[dtype])
+            return torch.from_numpy(inside[:, :, 0, :height]), torch.from_numpy(inside[:, :, 1, :width])
+        before = _before(longest, self.boxes.device)[self.boxes]
+        inside = (before[:, :, :2] ^ before[:, :, 2:]).to(dtype)
+        return inside[:, :, 0, :height], inside[:, :, 1, :width]
 
     def _second(self, dtype: torch.dtype) -> Tensor:
         """``(B, H, W)`` of an integer dtype: 1 where slot 1 is the owner, 0 elsewhere."""
@@ -508,11 +529,11 @@ class PastedBoxes(_Hard):
     def apply(self, images: Tensor, sources: Tensor, pick: Pick, fill: Tensor | float) -> Tensor:
         """Paste; see :meth:`mixlab.Mix.apply`."""
         k, boxes = sources.shape[1], self.boxes.shape[1]
-        worth_copying = images[:1].numel() > _ELEMENTS_PER_BOX * (4 if boxes == 1 else boxes)
+        worth_copying = boxes and images[:1].numel() > _ELEMENTS_PER_BOX * (4 if boxes == 1 else boxes)
         if images.device.type != "cpu" or not worth_copying or self.can_fill(k) or _followed(images):
             return super().apply(images, sources, pick, fill)
         _check_size(self.size, images)
-        return _paste(images, sources, self.boxes, pick(0))
+        return _paste(images, sources, self.boxes, pick)
 
     def can_fill(self, k: int) -> bool:
         """Whether some pixel may belong to nobody: only if there is a box beyond the last source."""
@@ -523,9 +544,15 @@ class PastedBoxes(_Hard):
         return replace(self, boxes=_keep_rows(self.boxes, selected, 0))
 
 
-def _between(places: Tensor | np.ndarray, boxes: Tensor | np.ndarray) -> Tensor | np.ndarray:
-    """``(B, N, 2, P)``: whether each of P places on each of the two axes is inside each box."""
-    return (places >= boxes[:, :, :2, None]) & (places < boxes[:, :, 2:, None])
+def _before(extent: int, device: torch.device | str) -> Tensor:
+    """``(extent + 1, extent)`` uint8: row n is 1 in the first n places."""
+    return torch.ones(extent + 1, extent, dtype=torch.uint8, device=device).tril(-1)
+
+
+@lru_cache(maxsize=4)
+def _kept_before(extent: int) -> np.ndarray:
+    """:func:`_before` as an array, kept because making it costs more than using it."""
+    return array(_before(extent, "cpu"))
 
 
 def _depths(boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -565,7 +592,7 @@ class NestedBoxes(PastedBoxes):
         whole, (batch, boxes) = self.size[0] * self.size[1], self.boxes.shape[:2]
         if visible(self.boxes):
             frames = self._frames(array(self.boxes), np.full((batch, boxes + 2), whole))[:, :k]
-            return torch.from_numpy((frames / whole).astype(np.float32))
+            return torch.from_numpy(np.divide(frames, whole, dtype=np.float32))
         return self._frames(self.boxes, self.boxes.new_full((batch, boxes + 2), whole))[:, :k].to(torch.float32) / whole
 
     @staticmethod

@@ -46,7 +46,9 @@ def clipped_boxes(area: Tensor, size: tuple[int, int], generator: torch.Generato
     """
     centre = torch.rand(*area.shape, 2, dtype=torch.float64, generator=generator, device=generator.device)
     centre, half = array(centre), np.sqrt(array(area))[..., None] / 2
-    edges = np.concatenate([np.maximum(centre - half, 0), np.minimum(centre + half, 1)], axis=-1)
+    edges = np.empty((*area.shape, 4))
+    np.maximum(centre - half, 0, out=edges[..., :2])
+    np.minimum(centre + half, 1, out=edges[..., 2:])
     edges *= (*size, *size)
     return torch.from_numpy(np.rint(edges, out=edges).astype(np.int64)).to(generator.device)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from oracle import owners_by_hand, random_boxes, random_nested_boxes, seeded
 
 from mixlab import Mix
-from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft
+from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft, _along
 
 sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 seeds = st.integers(0, 10**6)
@@ -206,3 +206,12 @@ def test_selected_rows_keep_their_masks_and_the_others_belong_to_slot_0(name):
 def test_masks_move_to_another_device(name):
     moved = FORMS[name].to("meta")
     assert type(moved) is type(FORMS[name]) and moved.dense(2, (5, 6)).device.type == "meta"
+
+
+@pytest.mark.parametrize(
+    "partners, order",
+    [([2, 0, 1, 3], [0, 2, 1, 3]), ([1, 1, 0], [0, 1, 2]), ([3, 0, 0, 3], [0, 3, 1, 2]), ([], [])],
+    ids=["two circles", "a partner of two", "a dead end", "no rows"],
+)
+def test_rows_are_pasted_just_before_their_partners(partners, order):
+    assert _along(partners) == order

@@ -961,6 +961,17 @@ def test_labels_that_cannot_be_mixed_are_an_error(labels, classes, message):
         _mix("nested").targets(labels, classes)
 
 
+def test_a_label_that_no_row_shows_is_not_looked_at():
+    first_twice = Mix(torch.tensor([[0], [0]]), Constant(torch.ones(2, 1)))
+    assert first_twice.targets(torch.tensor([1, 99]), 3).tolist() == [[0, 1, 0], [0, 1, 0]]
+
+
+def test_a_source_beyond_the_labels_is_no_matter_of_classes():
+    beyond = Mix.trusted(torch.tensor([[0, 2], [1, 0]]), Constant(torch.full((2, 2), 0.5)))
+    with pytest.raises(IndexError):
+        beyond.targets(torch.tensor([1, 2]), 3)
+
+
 def test_choosing_rows_needs_one_answer_for_each():
     for chosen in (torch.ones(4, dtype=torch.bool), torch.ones(3, 1, dtype=torch.bool), torch.ones(3)):
         with pytest.raises(ValueError, match=r"expected a bool tensor of shape \(3,\), received"):
