@@ -9,7 +9,7 @@ nobody, and shows the fill value.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from numbers import Real
@@ -42,6 +42,9 @@ _ELEMENTS_PER_BOX = 1024
 
 # How far a row of shares may be from summing to 1: much more than float32 rounds, much less than one shows.
 _SUM_TOLERANCE = 1e-3
+
+# Up to this many places a table of intervals is small (a quarter of a megabyte), and quicker than comparing.
+_LONGEST_TABLE = 512
 
 # Images so large (from about 3x150x150 on) and their boxes are copied faster by all threads.
 _ELEMENTS_FOR_THREADS = 2**16
@@ -299,30 +302,40 @@ def _along(partners: list[int]) -> list[int]:
     return order
 
 
-def _paste(images: Tensor, sources: Tensor, boxes: Tensor, pick: Pick) -> Tensor:
-    """Slot 0 of every row, with the row's boxes pasted on it from the rows of the other slots."""
-    sources, boxes = sources.tolist(), boxes.tolist()
-    if images[:1].numel() >= _ELEMENTS_FOR_THREADS:
-        # A partner that is copied right afterwards is still in the cache then, and so is a row that is pasted on.
-        whole, order = [0, 0, *images.shape[-2:]], _along([row[1] for row in sources])
-        mixed, boxes = torch.empty_like(images), [[whole, *row] for row in boxes]
-        view, copy = torch.from_numpy, Tensor.copy_
-    else:
-        mixed, sources, order = _fresh(pick(0), images), [row[1:] for row in sources], range(len(sources))
-        view, copy = np.asarray, np.copyto
-    # Numpy slices in a tenth of the time that torch takes.
+# Where to paste what: a row, the row it is taken from, and top, left, bottom, right.
+_Patch = tuple[int, int, list[int]]
+
+
+def _copy(images: Tensor, mixed: Tensor, patches: Iterable[_Patch]) -> Tensor:
+    """``mixed`` with patches of the images copied to it, in order."""
     bits = _BITS.get(images.element_size(), images.dtype)
     target, source = (tensor.detach().view(bits).numpy() for tensor in (mixed, images))
+    # Numpy slices in a tenth of the time that torch takes; of large boxes torch copies faster, with all its threads.
+    large = images[:1].numel() >= _ELEMENTS_FOR_THREADS
+    view, copy = (torch.from_numpy, Tensor.copy_) if large else (np.asarray, np.copyto)
     # All views first: between two copies of large boxes Python would run with cold caches, at a multiple of its cost.
     pieces = [
         (view(target[row, ..., top:bottom, left:right]), view(source[other, ..., top:bottom, left:right]))
-        for row in order
-        for other, (top, left, bottom, right) in zip(sources[row], boxes[row])
+        for row, other, (top, left, bottom, right) in patches
         if top < bottom and left < right
     ]
     for into, piece in pieces:
         copy(into, piece)
     return mixed
+
+
+def _paste(images: Tensor, sources: Tensor, boxes: Tensor, pick: Pick) -> Tensor:
+    """Slot 0 of every row, with the row's boxes pasted on it from the rows of the other slots."""
+    rows, boxes = sources.tolist(), boxes.tolist()
+    if images[:1].numel() < _ELEMENTS_FOR_THREADS:
+        others = (zip(others[1:], own) for others, own in zip(rows, boxes))
+        patches = ((row, other, box) for row, each in enumerate(others) for other, box in each)
+        return _copy(images, _fresh(pick(0), images), patches)
+    # Row by row, the whole image first: what is pasted on is in the cache then, and what is pasted mostly comes next.
+    whole, order = [0, 0, *images.shape[-2:]], _along([others[1] for others in rows])
+    patches = ((row, other, box) for row in order for other, box in zip(rows[row], [whole, *boxes[row]]))
+    plain = images.detach()
+    return _copy(images, torch.empty_like(plain).as_subclass(type(plain)), patches)
 
 
 class _Hard(_Masks):
@@ -484,12 +497,13 @@ class PastedBoxes(_Hard):
     def _inside(self, dtype: torch.dtype = torch.bool) -> tuple[Tensor, Tensor]:
         """Whether each image row ``(B, N, H)`` and each column ``(B, N, W)`` meets each box."""
         (height, width), longest = self.size, max(self.size)
-        if visible(self.boxes):
-            before = _kept_before(longest).take(array(self.boxes), axis=0)
-            inside = (before[:, :, :2] ^ before[:, :, 2:]).astype(_NUMPY[dtype])
+        if longest <= _LONGEST_TABLE and visible(self.boxes):
+            before = _before(longest).take(array(self.boxes), axis=0, mode="clip")
+            # What comes before one edge, and not before the other, lies between them.
+            inside = (before[:, :, 2:] > before[:, :, :2]).astype(_NUMPY[dtype])
             return torch.from_numpy(inside[:, :, 0, :height]), torch.from_numpy(inside[:, :, 1, :width])
-        before = _before(longest, self.boxes.device)[self.boxes]
-        inside = (before[:, :, :2] ^ before[:, :, 2:]).to(dtype)
+        places, boxes = torch.arange(longest, device=self.boxes.device), self.boxes[..., None]
+        inside = ((places >= boxes[:, :, :2]) & (places < boxes[:, :, 2:])).to(dtype)
         return inside[:, :, 0, :height], inside[:, :, 1, :width]
 
     def _second(self, dtype: torch.dtype) -> Tensor:
@@ -529,7 +543,7 @@ class PastedBoxes(_Hard):
     def apply(self, images: Tensor, sources: Tensor, pick: Pick, fill: Tensor | float) -> Tensor:
         """Paste; see :meth:`mixlab.Mix.apply`."""
         k, boxes = sources.shape[1], self.boxes.shape[1]
-        worth_copying = boxes and images[:1].numel() > _ELEMENTS_PER_BOX * (4 if boxes == 1 else boxes)
+        worth_copying = boxes > 0 and images[:1].numel() > _ELEMENTS_PER_BOX * (4 if boxes == 1 else boxes)
         if images.device.type != "cpu" or not worth_copying or self.can_fill(k) or _followed(images):
             return super().apply(images, sources, pick, fill)
         _check_size(self.size, images)
@@ -544,15 +558,12 @@ class PastedBoxes(_Hard):
         return replace(self, boxes=_keep_rows(self.boxes, selected, 0))
 
 
-def _before(extent: int, device: torch.device | str) -> Tensor:
-    """``(extent + 1, extent)`` uint8: row n is 1 in the first n places."""
-    return torch.ones(extent + 1, extent, dtype=torch.uint8, device=device).tril(-1)
-
-
 @lru_cache(maxsize=4)
-def _kept_before(extent: int) -> np.ndarray:
-    """:func:`_before` as an array, kept because making it costs more than using it."""
-    return array(_before(extent, "cpu"))
+def _before(extent: int) -> np.ndarray:
+    """``(extent + 1, extent)`` uint8: row n is 1 in the first n places. Kept: making it costs more than using it."""
+    table = np.tri(extent + 1, extent, -1, dtype=np.uint8)
+    table.flags.writeable = False
+    return table
 
 
 def _depths(boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -592,7 +603,7 @@ class NestedBoxes(PastedBoxes):
         whole, (batch, boxes) = self.size[0] * self.size[1], self.boxes.shape[:2]
         if visible(self.boxes):
             frames = self._frames(array(self.boxes), np.full((batch, boxes + 2), whole))[:, :k]
-            return torch.from_numpy(np.divide(frames, whole, dtype=np.float32))
+            return torch.from_numpy((frames / whole).astype(np.float32))
         return self._frames(self.boxes, self.boxes.new_full((batch, boxes + 2), whole))[:, :k].to(torch.float32) / whole
 
     @staticmethod

@@ -251,10 +251,11 @@ class Mix:
         if num_classes is None:
             raise ValueError("expected num_classes, because class indices do not tell how many classes there are")
         labels = labels.long()
+        classes = labels.take(self.sources)
         targets = torch.zeros(len(self), num_classes, dtype=torch.float32, device=labels.device)
         try:
             # On a CPU torch looks at every index: looking first would cost a fifth of making targets.
-            return targets.scatter_add_(1, labels.take(self.sources), self.weights)
+            return targets.scatter_add_(1, classes, self.weights)
         except RuntimeError:
             if visible(labels) and not _within(labels, num_classes):
                 raise ValueError(

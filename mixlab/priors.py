@@ -212,7 +212,7 @@ def sticks_from_shares(shares: Tensor) -> Tensor:
         tensor([0.5000, 0.5000, 1.0000])
     """
     left = shares.flip(-1).cumsum(-1).flip(-1)
-    return (shares / left).nan_to_num(nan=1.0)
+    return (shares / left).fmin(shares.new_ones(()))  # of nothing and nothing left, which is NaN, fmin makes 1
 
 
 def shares_from_sticks(sticks: Tensor) -> Tensor:
@@ -245,11 +245,9 @@ def _check_sources(batch: int, k: int) -> None:
 def partners(batch: int, k: int, *, generator: torch.Generator | None = None) -> Tensor:
     """Draw K distinct rows for every row of a batch, itself first.
 
-    The rows are laid on a random circle, and a row's sources are itself and the K - 1 rows that follow it there. So
-    every ordered choice of K - 1 other rows is equally likely for a row, and every row is used exactly once in every
-    slot. Two rows that follow each other share K - 1 sources, in other slots (which keeps images that are pasted in the
-    cache); slots that know nothing of each other are those of :func:`permutations`. Rows repeat only where there are
-    fewer than K of them; a batch of one is its own partner.
+    The rows are laid on a random circle; slot k of every row is its neighbour at a random distance. So every
+    ordered choice of K - 1 other rows is equally likely for a row, and every row is used exactly once in every slot.
+    Rows repeat only where there are fewer than K of them; a batch of one is its own partner.
 
     Args:
         batch: number of rows B >= 1.
@@ -271,10 +269,16 @@ def partners(batch: int, k: int, *, generator: torch.Generator | None = None) ->
     """
     _check_sources(batch, k)
     device = _device(generator)
-    circle = array(torch.randperm(batch, generator=generator, device=device))
+
+    def permutation(n: int) -> np.ndarray:
+        return array(torch.randperm(n, generator=generator, device=device))
+
+    circle = permutation(batch)
+    distances = [[0], permutation(batch - 1) + 1, *(permutation(batch) for _ in range(math.ceil(k / batch) - 1))]
+    distances = np.concatenate(distances)[:k]
     place = np.empty_like(circle)
     place[circle] = np.arange(batch)
-    return torch.from_numpy(circle.take(np.add.outer(place, np.arange(k)), mode="wrap")).to(device)
+    return torch.from_numpy(circle.take(np.add.outer(place, distances), mode="wrap")).to(device)
 
 
 def permutations(batch: int, k: int, *, generator: torch.Generator | None = None) -> Tensor:

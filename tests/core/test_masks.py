@@ -31,6 +31,24 @@ def test_pasted_boxes_own_what_the_last_of_them_covers(size, count, seed):
     assert torch.equal(form.shares(count + 1), counts.to(torch.float32) / (size[0] * size[1]))
 
 
+@pytest.mark.parametrize("size", [(2, 512), (513, 2), (1, 700)], ids=str)
+def test_long_maps_are_owned_like_short_ones(size):
+    boxes = random_boxes(3, 3, size, seeded())
+    assert torch.equal(PastedBoxes(boxes, size).owners(4), owners_by_hand(boxes, size))
+
+
+@pytest.mark.parametrize(
+    "box, seen",
+    [([5, 1, 2, 6], (0, 0)), ([1, 6, 3, 2], (0, 0)), ([2, 2, 20, 12], (7, 8)), ([-3, 2, 5, 5], (5, 3))],
+    ids=["rows exchanged", "columns exchanged", "beyond the end", "before the start"],
+)
+@pytest.mark.parametrize("longer", [0, 600], ids=["short", "long"])
+def test_of_a_box_that_nobody_checked_the_part_in_the_image_is_seen(box, seen, longer):
+    owners = PastedBoxes(torch.tensor([[box]]), (9, 10 + longer)).owners(2)[0, :, :10]
+    rows, columns = (owners == 1).any(1), (owners == 1).any(0)
+    assert (int(rows.sum()), int(columns.sum())) == seen
+
+
 @given(sizes, st.integers(0, 5), seeds)
 def test_nested_boxes_are_pasted_boxes_with_closed_forms(size, count, seed):
     boxes = random_nested_boxes(3, count, size, seeded(seed))

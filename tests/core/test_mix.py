@@ -23,6 +23,7 @@ from oracle import (
     targets_by_hand,
     unchanged_global_rng,
 )
+from torchvision import tv_tensors
 
 from mixlab import Mix
 from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft, _places
@@ -133,6 +134,17 @@ def test_copying_boxes_gathering_pixels_and_dense_masks_agree(dtype, k, size, me
         dense = torch.where(mask[:, None] == 1, images[sources[:, slot]], dense)
     assert same_bytes(mixed, dense)
     assert mixed.is_contiguous(memory_format=memory_format)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize("size", [(70, 60), (224, 200)], ids=str)
+def test_pasting_keeps_the_kind_of_torchvisions_images(k, size):
+    images = tv_tensors.Image(random_images((3, 3, *size), torch.float32, seeded()))
+    mix = Mix(_sources(3, k), PastedBoxes(random_boxes(3, k - 1, size, seeded(k)), size))
+    assert type(mix.apply(images)) is tv_tensors.Image
+    parameter = torch.nn.Parameter(images.as_subclass(torch.Tensor))
+    with torch.no_grad():
+        assert type(mix.apply(parameter)) is torch.Tensor
 
 
 @pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if dtype != torch.bool], ids=str)
@@ -966,10 +978,13 @@ def test_a_label_that_no_row_shows_is_not_looked_at():
     assert first_twice.targets(torch.tensor([1, 99]), 3).tolist() == [[0, 1, 0], [0, 1, 0]]
 
 
-def test_a_source_beyond_the_labels_is_no_matter_of_classes():
-    beyond = Mix.trusted(torch.tensor([[0, 2], [1, 0]]), Constant(torch.full((2, 2), 0.5)))
-    with pytest.raises(IndexError):
-        beyond.targets(torch.tensor([1, 2]), 3)
+def test_labels_that_cannot_be_looked_at_are_torchs_own_error():
+    def loss(labels):
+        return first_and_second.targets(labels.long(), 3).sum()
+
+    first_and_second = Mix(torch.tensor([[0, 1], [1, 0]]), Constant(torch.full((2, 2), 0.5)))
+    with pytest.raises(RuntimeError, match="index 3 is out of bounds"):
+        torch.func.grad(loss)(torch.tensor([1.0, 3.0]))
 
 
 def test_choosing_rows_needs_one_answer_for_each():

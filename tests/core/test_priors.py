@@ -201,17 +201,6 @@ def test_partners_use_every_row_once_in_every_slot_and_repeat_only_of_need(batch
         assert len(set(row)) == min(batch, k)
 
 
-@given(st.integers(1, 12), st.integers(2, 12), st.integers(0, 10**6))
-def test_partners_follow_each_other_on_one_circle(batch, k, seed):
-    rows = partners(batch, k, generator=seeded(seed))
-    following = rows[:, 1]
-    assert torch.equal(rows[following, :-1], rows[:, 1:])
-    met = [0]
-    while following[met[-1]] != 0:
-        met.append(int(following[met[-1]]))
-    assert sorted(met) == list(range(batch))
-
-
 def test_partners_are_uniform_over_ordered_choices():
     batch, k, n = 5, 3, 6000
     generator = seeded(14)
