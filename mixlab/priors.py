@@ -274,6 +274,8 @@ def partners(batch: int, k: int, *, generator: torch.Generator | None = None) ->
         return array(torch.randperm(n, generator=generator, device=device))
 
     circle = permutation(batch)
+    # At fixed distances, neighbours would share all sources but one, and what depends on pairs of them, such as the
+    # variance within a batch, would be noisier the larger K is.
     distances = [[0], permutation(batch - 1) + 1, *(permutation(batch) for _ in range(math.ceil(k / batch) - 1))]
     distances = np.concatenate(distances)[:k]
     place = np.empty_like(circle)
