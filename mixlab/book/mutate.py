@@ -27,8 +27,8 @@ MUTATIONS = (
         chapter="01-erm-and-vrm",
         fact="label weights reversed",
         file="mix.py",
-        old="labels.take(self.sources), self.weights)",
-        new="labels.take(self.sources), self.weights.flip(1))",
+        old="scatter_add_(1, classes, self.weights)",
+        new="scatter_add_(1, classes, self.weights.flip(1))",
     ),
     Mutation(
         chapter="02-mixup-cutmix-regional",
