@@ -34,7 +34,8 @@ def list_sets(root: Root = None) -> None:
 
     folder = data_root(root)
     columns = ("name", "train", "test", "picture", "classes", "from", "there")
-    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.columns[0].no_wrap = True  # names are what commands take: whole in a narrow terminal, too
     for source in SOURCES.values():
         train, test = (f"{rows:,}" for rows in source.rows)
         there = state(source, folder) or "no"

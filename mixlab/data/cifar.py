@@ -1,4 +1,7 @@
-"""`cifar10` and `cifar100`: 50,000 + 10,000 colour pictures of 32x32, in the pickles of torchvision's layout.
+"""The CIFAR sets: 50,000 + 10,000 colour pictures of 32x32, in the pickles of torchvision's layout.
+
+CIFAR-100 has two labels a picture: one of 100 fine classes (`cifar100`), and the one of 20 superclasses of five fine
+classes each that it belongs to (`cifar100-coarse`).
 
 A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", technical report, 2009. A pickle can
 run code when it is opened, so these are opened only where their md5 is the one that torchvision lists.
@@ -13,7 +16,7 @@ import torch
 from mixlab.data.checksums import read_checked
 from mixlab.data.split import Split
 
-__all__ = ["CIFAR100_CLASSES", "CIFAR10_CLASSES", "files", "read"]
+__all__ = ["CIFAR100_CLASSES", "CIFAR100_SUPERCLASSES", "CIFAR10_CLASSES", "files", "read"]
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR100_CLASSES = tuple(
@@ -26,6 +29,14 @@ CIFAR100_CLASSES = tuple(
     seal shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table
     tank telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman
     worm
+    """.split()
+)
+CIFAR100_SUPERCLASSES = tuple(
+    """
+    aquatic_mammals fish flowers food_containers fruit_and_vegetables household_electrical_devices
+    household_furniture insects large_carnivores large_man-made_outdoor_things large_natural_outdoor_scenes
+    large_omnivores_and_herbivores medium_mammals non-insect_invertebrates people reptiles small_mammals trees
+    vehicles_1 vehicles_2
     """.split()
 )
 
@@ -43,22 +54,28 @@ def files(root: Path, folder: str) -> list[Path]:
     return [root / folder / name for part in _layout(folder) for name, _ in part]
 
 
-def _part(root: Path, folder: str, listed: list) -> Split:
+def _part(root: Path, folder: str, listed: list, kind: str) -> Split:
     pixels, labels = [], []
     for name, md5 in listed:
         # What is unpickled is the very bytes whose checksum matched, not the file read a second time.
         batch = pickle.loads(read_checked(root / folder / name, "md5", md5), encoding="latin1")
         pixels.append(batch["data"])
-        labels.extend(batch["labels"] if "labels" in batch else batch["fine_labels"])
+        labels.extend(batch[kind])
     images = np.concatenate(pixels).reshape(-1, 3, 32, 32)
     return Split(torch.from_numpy(images), torch.tensor(labels, dtype=torch.int64))
 
 
-def read(root: Path, folder: str) -> tuple[Split, Split]:
-    """Read both parts of ``cifar-10-batches-py`` or ``cifar-100-python`` (the folder's name; fine labels).
+def read(root: Path, folder: str, kind: str) -> tuple[Split, Split]:
+    """Read both parts of a CIFAR set.
+
+    Args:
+        root: what ``folder`` lies in.
+        folder: ``cifar-10-batches-py`` or ``cifar-100-python``.
+        kind: the pickles' name of the labels: ``labels`` of CIFAR-10, ``fine_labels`` or ``coarse_labels`` of
+            CIFAR-100.
 
     Raises:
         ValueError: where a file's md5 is not torchvision's; that file is not opened.
     """
     train, test = _layout(folder)
-    return _part(root, folder, train), _part(root, folder, test)
+    return _part(root, folder, train, kind), _part(root, folder, test, kind)

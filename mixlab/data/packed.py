@@ -8,7 +8,8 @@ A packed set is a folder with
   WebP's 16,383 pixels; only the last strip of ``train`` and of ``test`` may be shorter. Grey pictures are
   stored with three equal channels.
 - ``labels.npz``: ``train_fine`` and ``test_fine`` (N,) unsigned integers, ``fine_names`` (C,) strings. Coarse
-  labels may stand beside them (``train_coarse``, ``test_coarse``, ``coarse_names``) and are not used.
+  labels may stand beside them (``train_coarse``, ``test_coarse``, ``coarse_names``): a second set of labels for the
+  same pictures.
 - ``checksums.json``: sha256 of the decoded pictures and of the labels (see `split_checksums`). Sets whose
   checksums mixlab knows need no such file, and are held to what is known.
 
@@ -33,8 +34,7 @@ from mixlab.data.split import Split
 
 __all__ = ["is_packed", "pictures_per_strip", "read_packed", "strip_name"]
 
-LABELS = ("train_fine", "test_fine", "fine_names")
-UNUSED = ("train_coarse", "test_coarse", "coarse_names")
+LABELS = {kind: (f"train_{kind}", f"test_{kind}", f"{kind}_names") for kind in ("fine", "coarse")}
 HEADROOM = 1 << 16  # bytes of headers that a file may have beyond its raw content
 
 
@@ -58,11 +58,6 @@ def strip_name(number: int, strips: int) -> str:
     return f"{number:0{max(2, len(str(strips - 1)))}d}.webp"
 
 
-def is_packed(folder: Path) -> bool:
-    """Tell whether ``folder`` looks like a packed set."""
-    return (folder / "labels.npz").is_file()
-
-
 @contextmanager
 def _expecting(what: str) -> Iterator[None]:
     """Turn whatever is raised inside into the one ValueError that says what was expected, and where.
@@ -82,6 +77,18 @@ def _open(path: Path) -> Iterator[zipfile.ZipFile]:
         with _expecting(f"a zip archive in {path} that is not damaged"):
             archive = zipfile.ZipFile(file)
         yield archive
+
+
+def is_packed(folder: Path, kind: str = "fine") -> bool:
+    """Tell whether ``folder`` looks like a packed set with labels of a kind, "fine" (all have them) or "coarse"."""
+    path = folder / "labels.npz"
+    if kind == "fine" or not path.is_file():
+        return path.is_file()
+    try:
+        with _open(path) as archive:
+            return f"train_{kind}.npy" in archive.namelist()
+    except ValueError:
+        return True  # Whoever reads it hears that it is damaged.
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes:
@@ -174,19 +181,20 @@ def _array(content: bytes, what: str) -> np.ndarray:
         return np.load(io.BytesIO(content), allow_pickle=False)
 
 
-def _labels(folder: Path, rows: tuple[int, int], classes: tuple[str, ...]) -> list[torch.Tensor]:
+def _labels(folder: Path, rows: tuple[int, int], classes: tuple[str, ...], kind: str) -> list[torch.Tensor]:
     path = folder / "labels.npz"
+    wanted, known = LABELS[kind], {name for names in LABELS.values() for name in names}
     limit = 8 * max(*rows, 1) + HEADROOM
     with _open(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        if len(members) != len(archive.infolist()) or not set(LABELS) <= set(members) <= {*LABELS, *UNUSED}:
-            raise ValueError(f"expected {', '.join(LABELS)} in {path}, received {', '.join(sorted(members))}")
-        read = {name: _array(_member(archive, members[name], limit), f"{name} of {path}") for name in LABELS}
+        if len(members) != len(archive.infolist()) or not set(wanted) <= set(members) <= known:
+            raise ValueError(f"expected {', '.join(wanted)} in {path}, received {', '.join(sorted(members))}")
+        read = {name: _array(_member(archive, members[name], limit), f"{name} of {path}") for name in wanted}
     # Compared as an array, shape first: strings of no length cost no bytes, and there may be billions of them.
-    if not np.array_equal(read["fine_names"], np.array(classes, dtype=str)):
+    if not np.array_equal(read[wanted[2]], np.array(classes, dtype=str)):
         raise ValueError(f"expected the {len(classes)} class names of the set in {path}, received others")
     parts = []
-    for name, count_ in zip(("train_fine", "test_fine"), rows):
+    for name, count_ in zip(wanted[:2], rows):
         labels = read[name]
         if labels.shape != (count_,) or labels.dtype.kind not in "ui":
             raise ValueError(
@@ -212,7 +220,12 @@ def _expected(folder: Path, name: str) -> dict[str, str]:
 
 
 def read_packed(
-    folder: Path, name: str, rows: tuple[int, int], shape: tuple[int, int, int], classes: tuple[str, ...]
+    folder: Path,
+    name: str,
+    rows: tuple[int, int],
+    shape: tuple[int, int, int],
+    classes: tuple[str, ...],
+    kind: str = "fine",
 ) -> tuple[Split, Split]:
     """Read and verify a packed set.
 
@@ -222,6 +235,7 @@ def read_packed(
         rows: that the training and the test part must have.
         shape: (C, H, W) that a picture must have.
         classes: names that the classes must have.
+        kind: of the labels, "fine" or "coarse".
 
     Returns:
         The training and the test part.
@@ -240,7 +254,7 @@ def read_packed(
         ([0, 1], True)
     """
     expected = _expected(folder, name)
-    labels = _labels(folder, rows, classes)
+    labels = _labels(folder, rows, classes, kind)
     splits = []
     for part, count_, index in zip(("train", "test"), rows, labels):
         pixels = torch.from_numpy(_images(folder, part, count_, shape))

@@ -26,6 +26,7 @@ class Source:
         read: maps the root folder to the training and the test part, verified.
         files: maps the root folder to the files that ``read`` needs there; none for sets without a download.
         download: puts those files below a folder; None for sets without a download.
+        coarse_of: the set whose coarse labels these are: its packed folder is read where there is none of this name.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Source:
     read: Callable[[Path], tuple[Split, Split]]
     files: Callable[[Path], list[Path]] = lambda root: []
     download: Callable[[Path], None] | None = None
+    coarse_of: str | None = None
 
     def rows_from(self, root: Path) -> tuple[Split, Split]:
         """Read the training and the test part from ``root``: torchvision's files, else a packed folder.
@@ -51,8 +53,16 @@ class Source:
                 f" `mixlab data fetch {self.name}`, or set MIXLAB_DATA to a folder that has it"
             )
         if where == "packed":
-            return read_packed(root / self.name, self.name, self.rows, self.shape, self.classes)
+            folder, kind = self.packed_in(root)
+            return read_packed(folder, self.name, self.rows, self.shape, self.classes, kind)
         return self.read(root)
+
+    def packed_in(self, root: Path) -> tuple[Path, str] | None:
+        """Find the packed folder below ``root`` and the kind of its labels, "fine" or "coarse"; None where not."""
+        places = [(root / self.name, "fine")]
+        if self.coarse_of is not None:
+            places.append((root / self.coarse_of, "coarse"))
+        return next((place for place in places if is_packed(*place)), None)
 
 
 def state(source: Source, root: Path) -> str | None:
@@ -63,7 +73,7 @@ def state(source: Source, root: Path) -> str | None:
         return "built in"
     if all(path.is_file() for path in source.files(root)):
         return "files"
-    return "packed" if is_packed(root / source.name) else None
+    return "packed" if source.packed_in(root) else None
 
 
 def _mnist(name: str, folder: str, classes: tuple[str, ...]) -> Source:
@@ -72,10 +82,10 @@ def _mnist(name: str, folder: str, classes: tuple[str, ...]) -> Source:
     return Source(name, (1, 28, 28), (60_000, 10_000), classes, "torchvision", read, files, get)
 
 
-def _cifar(name: str, folder: str, classes: tuple[str, ...]) -> Source:
-    read, files = partial(cifar.read, folder=folder), partial(cifar.files, folder=folder)
+def _cifar(name: str, folder: str, kind: str, classes: tuple[str, ...], coarse_of: str | None = None) -> Source:
+    read, files = partial(cifar.read, folder=folder, kind=kind), partial(cifar.files, folder=folder)
     get = partial(download.cifar, folder=folder)
-    return Source(name, (3, 32, 32), (50_000, 10_000), classes, "torchvision", read, files, get)
+    return Source(name, (3, 32, 32), (50_000, 10_000), classes, "torchvision", read, files, get, coarse_of)
 
 
 def _shapes(name: str, size: int) -> Source:
@@ -93,8 +103,9 @@ SOURCES = {
         _shapes("shapes-64", 64),
         _mnist("mnist", "MNIST", mnist.MNIST_CLASSES),
         _mnist("fashion-mnist", "FashionMNIST", mnist.FASHION_CLASSES),
-        _cifar("cifar10", "cifar-10-batches-py", cifar.CIFAR10_CLASSES),
-        _cifar("cifar100", "cifar-100-python", cifar.CIFAR100_CLASSES),
+        _cifar("cifar10", "cifar-10-batches-py", "labels", cifar.CIFAR10_CLASSES),
+        _cifar("cifar100", "cifar-100-python", "fine_labels", cifar.CIFAR100_CLASSES),
+        _cifar("cifar100-coarse", "cifar-100-python", "coarse_labels", cifar.CIFAR100_SUPERCLASSES, "cifar100"),
         Source(
             "svhn", (3, 32, 32), (73_257, 26_032), DIGITS, "torchvision", svhn.read, svhn.files, download.svhn
         ),

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mixlab.checks import whole
+from mixlab.models.bench_net import BenchNet
 from mixlab.models.initialise import initialise
 from mixlab.models.lenet import LeNet
 from mixlab.models.preact_resnet import preact_resnet18
@@ -29,6 +30,12 @@ def _residual(make: Callable[..., nn.Module], *structure: int) -> Builder:
         return make(*structure, num_classes, in_channels, regularisers=regularisers, **options)
 
     return builder
+
+
+def _bench_net(num_classes: int, in_channels: int, width: int | None, regularisers: Regularisers) -> nn.Module:
+    _refuse("bench-net", dropout=regularisers.dropout, dropblock=regularisers.dropblock,
+            stochastic_depth=regularisers.stochastic_depth, block_size=_other_size(regularisers))
+    return BenchNet(num_classes, in_channels, **({} if width is None else {"width": width}))
 
 
 def _lenet(num_classes: int, in_channels: int, width: int | None, regularisers: Regularisers) -> nn.Module:
@@ -61,6 +68,7 @@ def _refuse(name: str, **options: float | None) -> None:
 #: Names that stand for one network.
 _NAMED: dict[str, Builder] = {
     "lenet": _lenet,
+    "bench-net": _bench_net,
     "preact-resnet18": _residual(preact_resnet18),
     "pyramidnet-110": _residual(pyramidnet, 110, 64),
     "pyramidnet-200": _residual(pyramidnet, 200, 240),
@@ -93,11 +101,12 @@ def build(
         num_classes: number of logits.
         in_channels: of the images.
         width: channels of the stem; the stages follow in proportion, and grow by α̃ from there in a
-            PyramidNet. None is the paper's. LeNet and torchvision's networks have one width.
+            PyramidNet. None is the paper's. LeNet and torchvision's networks have one width; bench-net has it
+            in its first stage.
         generator: source of the initial weights, on the CPU; None is a new one of seed 0. The global random
             state is left alone.
         dropout, stochastic_depth, dropblock, block_size: see ``Regularisers``. LeNet has dropout alone,
-            before its linear layers; torchvision's networks have none of them.
+            before its linear layers; bench-net and torchvision's networks have none of them.
 
     Returns:
         The network, on the CPU and in training mode. It maps images ``(B, in_channels, H, W)`` to logits.

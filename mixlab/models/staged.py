@@ -19,6 +19,9 @@ class Staged(nn.Module):
 
     Attributes:
         layers: the names of the stages, in order.
+        channels_last_on_cpu: whether the network may be trained in channels-last order on a CPU. Not by itself:
+            there the gradient of a strided 1×1 convolution of few channels can write past its buffer (oneDNN
+            issue 6035), so only a network without such a layer, and tested for it, says yes.
 
     Example:
         >>> import torch
@@ -27,6 +30,8 @@ class Staged(nn.Module):
         >>> network.layers, network.features(images).shape, network(images).shape
         (('stem',), torch.Size([2, 8, 4, 3]), torch.Size([2, 10]))
     """
+
+    channels_last_on_cpu = False
 
     def __init__(self, stages: dict[str, nn.Module], head: nn.Module):
         super().__init__()

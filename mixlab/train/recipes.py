@@ -53,6 +53,17 @@ _ALL = (
         weight_decay=5e-4, augment="crop-flip", report="last",
         source="this book: 'small' at a length at which a full-width network on CIFAR converges",
     ),
+    Recipe(
+        name="bench-grey", epochs=100, batch_size=100, lr=0.2, schedule=Cosine(warmup=20), momentum=0.9, nesterov=True,
+        weight_decay=1e-3, augment="crop-flip", report="last",
+        source="this book, for bench-net on 500 images of Fashion-MNIST: long enough that training without mixing has "
+        "fitted them by half-time",
+    ),
+    Recipe(
+        name="bench-colour", epochs=60, batch_size=100, lr=0.2, schedule=Cosine(warmup=12), momentum=0.9,
+        nesterov=True, weight_decay=1e-3, augment="crop-flip", report="last",
+        source="this book, for bench-net on 1,000 images of CIFAR-100 with its 20 superclasses, as 'bench-grey'",
+    ),
 )
 recipes: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
 

@@ -49,7 +49,7 @@ def cifar10(tmp_path, monkeypatch):
 
 
 def test_cifar10_is_what_torchvision_reads(cifar10):
-    train, test = cifar.read(cifar10, "cifar-10-batches-py")
+    train, test = cifar.read(cifar10, "cifar-10-batches-py", "labels")
     for split, part in ((train, True), (test, False)):
         theirs = datasets.CIFAR10(cifar10, train=part)
         assert np.array_equal(split.images.permute(0, 2, 3, 1).numpy(), theirs.data)
@@ -67,7 +67,7 @@ def test_cifar100_gives_the_fine_labels(tmp_path, monkeypatch):
         batch = {"data": pixels, "fine_labels": [99, 0, 3, 7, 7], "coarse_labels": [1, 2, 3, 4, 5]}
         (folder / name).write_bytes(pickle.dumps(batch))
         monkeypatch.setattr(datasets.CIFAR100, f"{name}_list", [[name, md5(folder / name)]])
-    for split in cifar.read(tmp_path, "cifar-100-python"):
+    for split in cifar.read(tmp_path, "cifar-100-python", "fine_labels"):
         assert split.labels.tolist() == [99, 0, 3, 7, 7]
         assert np.array_equal(split.images.numpy().reshape(5, 3072), pixels)
 

@@ -96,7 +96,7 @@ def test_initialise_refuses_what_it_has_no_rule_for():
     "wideresnet-a-b", "wideresnet-016-4", "pyramidnet-110 ", "wideresnet-28-10\n", "alexnet",
 ])
 def test_unknown_names(name):
-    with pytest.raises(ValueError, match="expected a network of lenet, preact-resnet18, ") as error:
+    with pytest.raises(ValueError, match="expected a network of lenet, bench-net, preact-resnet18, ") as error:
         build(name, 10)
     assert all(known in str(error.value) for known in NAMES) and repr(name) in str(error.value)
 
