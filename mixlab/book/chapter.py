@@ -3,7 +3,7 @@
 import math
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,44 +38,80 @@ def setup() -> None:
     })
 
 
-def check(name: str, value: float, low: float = -math.inf, high: float = math.inf) -> None:
-    """Print whether a measured number lies in an interval, and never the number itself when it does.
+def check(name: str, value: float, low: float | None = None, high: float | None = None) -> None:
+    """Print whether a measured number lies in an interval, and the number: ``name: in [1, 20]: ok, measured 9.98``.
 
-    A trained number agrees to two digits at best between two machines, a verdict with a fair margin agrees in
-    full; so a chapter prints the interval, and its tests compare that. Outside, the line names the value, which no
-    stored output holds: the chapter's test fails, and `mixlab book build` reports it. In a dry run (see `dry_run`)
-    nothing is judged.
+    A trained number agrees to two digits at best between two machines, a verdict with a fair margin agrees in full.
+    So the tests of a chapter compare interval and verdict and leave out what follows "measured" (the rule stands in
+    ``tests/notebooks/sanitize.cfg``). Outside the line says ``OUTSIDE`` instead of ``ok``, which no stored output
+    holds: the chapter's test fails, and `mixlab book build` reports it. In a dry run (see `dry_run`) nothing is
+    judged.
 
     Args:
         name: what was measured, in words.
-        value: a finite number, or anything that `float` accepts (a tensor of one element).
-        low: the smallest value that counts as ok, inclusive.
-        high: the largest, inclusive.
+        value: a number, or anything that `float` accepts (a tensor of one element). A NaN is outside.
+        low: the smallest value that counts as ok, inclusive; None: there is none.
+        high: the largest, inclusive; None: there is none.
 
     Raises:
-        ValueError: if the interval is empty or NaN. (A NaN as the value is outside.)
+        ValueError: if the interval is empty, NaN, or has no end at all.
 
     Example:
         >>> from mixlab.book import check
         >>> check("mean share of the first image", 0.4983, 0.49, 0.51)
-        mean share of the first image: in [0.49, 0.51]: ok
+        mean share of the first image: in [0.49, 0.51]: ok, measured 0.498
         >>> check("gap in test error, points", 3.1, low=1)
-        gap in test error, points: at least 1: ok
+        gap in test error, points: at least 1: ok, measured 3.1
     """
-    if not low <= high:
-        raise ValueError(f"expected an interval with low <= high, received low={low!r}, high={high!r}")
+    checks([(name, value, low, high)])
+
+
+def checks(claims: Iterable[tuple]) -> None:
+    """Print several checks as one table: a line each, as `check` prints it, in columns.
+
+    The measured numbers stand last, so the width of no column depends on them.
+
+    Args:
+        claims: for each line the arguments of `check`: ``(name, value, low)`` or ``(name, value, low, high)``, with
+            None for an end that the interval does not have.
+
+    Raises:
+        ValueError: as `check`, or if a claim has other parts.
+
+    Example:
+        >>> from mixlab.book import checks
+        >>> checks([("mean share", 0.4983, 0.49, 0.51), ("gap, points", 3.1, 1), ("ties", 0, None, 2)])
+        mean share:  in [0.49, 0.51]: ok, measured 0.498
+        gap, points:      at least 1: ok, measured 3.1
+        ties:              at most 2: ok, measured 0
+    """
+    lines = []
+    for claim in claims:
+        if len(claim) not in (3, 4):
+            raise ValueError(f"expected claims (name, value, low) or (name, value, low, high), received {claim!r}")
+        name, value, *ends = claim
+        lines.append((f"{name}:", *_judged(float(value), *ends)))
+    names, intervals = (max((len(line[column]) for line in lines), default=0) for column in (0, 1))
+    for name, interval, verdict in lines:
+        print(f"{name:<{names}} {interval:>{intervals}}: {verdict}")
+
+
+def _judged(value: float, low: float | None = None, high: float | None = None) -> tuple[str, str]:
+    """The interval in words, and the verdict on a value."""
+    low, high = -math.inf if low is None else low, math.inf if high is None else high
+    if not low <= high or (low, high) == (-math.inf, math.inf):
+        raise ValueError(f"expected an interval with low <= high and an end, received low={low!r}, high={high!r}")
     if low == -math.inf:
         interval = f"at most {high:g}"
     elif high == math.inf:
         interval = f"at least {low:g}"
     else:
         interval = f"in [{low:g}, {high:g}]"
-    value = float(value)
+    if dry_run():
+        return interval, "not judged in a dry run"
     if low <= value <= high:
-        verdict = "ok"
-    else:
-        verdict = "not judged in a dry run" if dry_run() else f"{OUTSIDE}, measured {value:.4g}"
-    print(f"{name}: {interval}: {verdict}")
+        return interval, f"ok, measured {value:.3g}"
+    return interval, f"{OUTSIDE}, measured {value:.6g}"  # by how little, too
 
 
 def dry_run() -> bool:
