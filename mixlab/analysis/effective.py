@@ -14,7 +14,7 @@ from mixlab.analysis.paired import Difference
 from mixlab.analysis.settings import against
 from mixlab.analysis.shares import measured_effective_images
 from mixlab.data.registry import find
-from mixlab.mixers import build_mixer
+from mixlab.mixers import from_config
 
 __all__ = ["Setting", "at_one_number", "decided", "points", "rank_correlations", "settings"]
 
@@ -63,7 +63,7 @@ def settings(frame, n: int, *, generator: torch.Generator) -> list[Setting]:
 
 def _shares(mixer: Mapping, data: str, n: int, generator: torch.Generator) -> Tensor:
     images = torch.zeros(1).expand(n, *find(data).shape)  # one number, seen n times: a draw looks at the shape alone
-    return build_mixer(**mixer).draw(images, generator=generator).shares
+    return from_config(mixer).draw(images, generator=generator).shares
 
 
 def rank_correlations(of: Sequence[Setting]) -> dict[str, list[float]]:

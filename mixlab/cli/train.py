@@ -49,6 +49,7 @@ def train(
 ) -> None:
     """Train a network and print its test error."""
     from mixlab.reproduce.plan import Run
+    from mixlab.risk.registry import RISKS
     from mixlab.train import write_record
     from mixlab.train.recipes import budget as known_budget
 
@@ -59,15 +60,14 @@ def train(
     elif first:
         _check_folder(out, resume)
     limits = known_budget(budget)
+    risk = _risk(_mixer(mixer, k, alpha, pairing, limits.pairing), probability, manifold, layer)
     run = Run(
-        name=f"{mixer}-s{seed}", row=mixer, data=data, model=model,
-        risk=_risk(_mixer(mixer, k, alpha, pairing, limits.pairing), probability, manifold, layer),
+        name=f"{mixer}-s{seed}", row=mixer, data=data, model=model, risk=risk,
         recipe=recipe or limits.recipe, seed=seed, epochs=epochs, limit=limit or _limit(data, limits.limit),
         width=width or (limits.width if model.startswith("preact") else None),
         options={} if dropout is None else {"dropout": dropout}, device=device,
         precision=precision or limits.precision,
-        # A compiled network does not let its layers be mixed.
-        compile=limits.compile and not manifold if compile is None else compile,
+        compile=limits.compile and RISKS[risk["name"]].compilable if compile is None else compile,
     )
     result = _carry_out(run, out, processes=processes, every=every, log=log, progress=True)
     if first and out is not None:

@@ -1,6 +1,7 @@
 """Data: names to tensors, honest splits, and loaders that augment where the data lies."""
 
 from mixlab.data.augment import normalise
+from mixlab.data.batch import Batch
 from mixlab.data.corruption import corrupt_labels
 from mixlab.data.load import load
 from mixlab.data.loader import Loader
@@ -11,6 +12,7 @@ from mixlab.data.streaming import StreamingLoader
 
 __all__ = [
     "SOURCES",
+    "Batch",
     "Dataset",
     "Loader",
     "Split",

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mixlab.data.augment import AUGMENTATIONS, normalise
+from mixlab.data.batch import Batch
 from mixlab.data.schedule import Schedule
 from mixlab.data.split import Split
 from mixlab.rng import generator
@@ -37,7 +38,8 @@ class Loader:
         world: how many processes share a global batch.
 
     Yields:
-        images (B, C, H, W) float32, normalised, and labels (B,) int64, both on ``device``.
+        `Batch`es on ``device``: images (B, C, H, W) float32, normalised; labels (B,) int64; rows (B,) int64, those of
+        the split (`Split.rows`).
 
     Raises:
         ValueError: for an unknown augmentation, a batch size below 1, a rank outside the world, or global
@@ -46,7 +48,7 @@ class Loader:
     Example:
         >>> split = Split(torch.zeros(10, 1, 8, 8, dtype=torch.uint8), torch.arange(10))
         >>> loader = Loader(split, 4, mean=(0.0,), std=(1.0,), augment="crop-flip")
-        >>> len(loader), [len(labels) for _, labels in loader.epoch(0)]
+        >>> len(loader), [len(batch.labels) for batch in loader.epoch(0)]
         (3, [4, 4, 2])
     """
 
@@ -70,7 +72,7 @@ class Loader:
         self.schedule = Schedule(
             len(split), batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed, rank=rank, world=world
         )
-        self.images, self.labels = split.images.to(device), split.labels.to(device)
+        self.images, self.labels, self.rows = (part.to(device) for part in (split.images, split.labels, split.rows))
         self.mean, self.std, self.augment, self.seed = tuple(mean), tuple(std), augment, seed
         self._next_epoch = 0
         normalise(self.images[:0], self.mean, self.std)  # a wrong number of channels is found here, not later
@@ -79,18 +81,19 @@ class Loader:
         """How many batches an epoch has."""
         return len(self.schedule)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         epoch, self._next_epoch = self._next_epoch, self._next_epoch + 1
         return self.epoch(epoch)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Iterate over the batches of ``epoch``, from batch number ``start`` on."""
-        for number, rows in self.schedule.batches(epoch, start):
+        for number, indices in self.schedule.batches(epoch, start):
             draws = generator(self.seed, "augment", epoch, number)
-            yield self._batch(rows.to(self.labels.device, non_blocking=True), draws)
+            yield self._batch(indices.to(self.labels.device, non_blocking=True), draws)
 
-    def _batch(self, rows: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _batch(self, indices: Tensor, draws: torch.Generator) -> Batch:
         # The whole global batch is augmented before a process takes its rows: no draw depends on the world.
-        images = AUGMENTATIONS[self.augment](self.images[rows], draws)
+        images = AUGMENTATIONS[self.augment](self.images[indices], draws)
         share = self.schedule.share
-        return normalise(share(images), self.mean, self.std), self.labels[share(rows)]
+        mine = share(indices)
+        return Batch(normalise(share(images), self.mean, self.std), self.labels[mine], self.rows[mine])

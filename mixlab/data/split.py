@@ -30,29 +30,36 @@ class Split:
         masks: (N, H, W) uint8 or None: 1 where the object is seen, 0 elsewhere.
         boxes: (N, 4) int64 or None: ``x0, y0, x1, y1`` in pixels, the last two one past the end, so that
             ``image[:, y0:y1, x0:x1]`` is the box.
+        rows: (N,) int64, the number of each row in the set's own file, whatever was held out, limited or selected
+            since; 0..N-1 where None is given.
 
     Raises:
         ValueError: where a dtype or a shape is another one.
 
     Example:
         >>> split = Split(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 1]))
-        >>> len(split), split.subset(torch.tensor([2, 0])).labels.tolist()
-        (3, [1, 0])
+        >>> part = split.subset(torch.tensor([2, 0]))
+        >>> len(split), part.labels.tolist(), part.rows.tolist()
+        (3, [1, 0], [2, 0])
     """
 
     images: Tensor
     labels: Tensor
     masks: Tensor | None = None
     boxes: Tensor | None = None
+    rows: Tensor | None = None
 
     def __post_init__(self) -> None:
         _expect(self.images, "images", torch.uint8, (None, None, None, None))
-        rows, _, height, width = self.images.shape
-        _expect(self.labels, "labels", torch.int64, (rows,))
+        count, _, height, width = self.images.shape
+        _expect(self.labels, "labels", torch.int64, (count,))
         if self.masks is not None:
-            _expect(self.masks, "masks", torch.uint8, (rows, height, width))
+            _expect(self.masks, "masks", torch.uint8, (count, height, width))
         if self.boxes is not None:
-            _expect(self.boxes, "boxes", torch.int64, (rows, 4))
+            _expect(self.boxes, "boxes", torch.int64, (count, 4))
+        if self.rows is None:
+            object.__setattr__(self, "rows", torch.arange(count, device=self.labels.device))
+        _expect(self.rows, "rows", torch.int64, (count,))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -60,7 +67,7 @@ class Split:
     def subset(self, indices: Tensor) -> "Split":
         """Take the rows ``indices`` (int64, or a boolean mask of length N) in that order."""
         take = lambda part: None if part is None else part[indices]  # noqa: E731
-        return Split(self.images[indices], self.labels[indices], take(self.masks), take(self.boxes))
+        return Split(self.images[indices], self.labels[indices], take(self.masks), take(self.boxes), take(self.rows))
 
     def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Compute the mean and the standard deviation of every channel, in units where white is 1.

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
+from mixlab.data.batch import Batch
 from mixlab.data.schedule import Schedule
 from mixlab.rng import generator
 
@@ -20,14 +21,14 @@ class _Batches:
         self.epoch = epoch
         self.rows = dict(loader.schedule.batches(epoch))
 
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
-        rows = self.schedule.share(self.rows[number]).tolist()
-        images, labels = default_collate([self._sample(row) for row in rows])
+    def __getitem__(self, number: int) -> Batch:
+        rows = self.schedule.share(self.rows[number])
+        images, labels = default_collate([self._sample(row) for row in rows.tolist()])
         if self.mixer is None:
-            return images, labels
+            return Batch(images, labels, rows)
         draws = generator(self.schedule.seed, "mix", self.epoch, number, self.schedule.rank)
         mix = self.mixer.draw(images, labels, generator=draws)
-        return mix.apply(images), mix.targets(labels, self.mixer.num_classes)
+        return Batch(mix.apply(images), mix.targets(labels, self.mixer.num_classes), rows)
 
     def _sample(self, row: int) -> tuple[Tensor, Tensor | int]:
         # torchvision's transforms draw from torch's global generator and take no other, so each sample sets
@@ -61,8 +62,8 @@ class StreamingLoader:
         world: how many processes share a global batch.
 
     Yields:
-        images and labels of this process's rows: labels (B,) as they are stacked, or (B, C) float32 targets
-        where a mixer is given.
+        `Batch`es of this process's rows: labels (B,) as they are stacked, or (B, C) float32 targets where a mixer is
+        given; rows (B,) int64, positions in the dataset.
 
     Raises:
         ValueError: for batches that `Schedule` does not allow, or a mixer that has no ``num_classes``.
@@ -70,7 +71,7 @@ class StreamingLoader:
     Example:
         >>> pairs = [(torch.full((3, 8, 8), float(i)), i) for i in range(6)]
         >>> loader = StreamingLoader(pairs, 4, shuffle=False)
-        >>> [labels.tolist() for _, labels in loader.epoch(0)]
+        >>> [batch.labels.tolist() for batch in loader.epoch(0)]
         [[0, 1, 2, 3], [4, 5]]
     """
 
@@ -101,11 +102,11 @@ class StreamingLoader:
         """How many batches an epoch has."""
         return len(self.schedule)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         epoch, self._next_epoch = self._next_epoch, self._next_epoch + 1
         return self.epoch(epoch)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Iterate over the batches of ``epoch``, from batch number ``start`` on."""
         batches = DataLoader(
             _Batches(self, epoch),
@@ -115,5 +116,5 @@ class StreamingLoader:
             pin_memory=self.device.type == "cuda",
             generator=generator(self.schedule.seed, "workers", epoch),
         )
-        for images, labels in batches:
-            yield images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+        for batch in batches:
+            yield Batch(*(part.to(self.device, non_blocking=True) for part in batch))

@@ -6,7 +6,7 @@ from mixlab.mixers.dropout import Cutout, GridMask
 from mixlab.mixers.linear import SMOTE, DMixup, Identity, Mixup
 from mixlab.mixers.manifold import ManifoldMixup
 from mixlab.mixers.regional import CutMix, DCutMix, PastedCutMix, UnclippedCutMix
-from mixlab.mixers.registry import MIXERS, build_mixer
+from mixlab.mixers.registry import MIXERS, from_config, to_config
 
 __all__ = [
     "MIXERS",
@@ -26,5 +26,6 @@ __all__ = [
     "PerSample",
     "Sometimes",
     "UnclippedCutMix",
-    "build_mixer",
+    "from_config",
+    "to_config",
 ]

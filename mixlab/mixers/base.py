@@ -59,24 +59,37 @@ class Mixer:
             elif whole(value):
                 object.__setattr__(self, each.name, int(value))
 
-    def draw(self, images: Tensor, labels: Tensor | None = None, *, generator: torch.Generator | None = None) -> Mix:
+    def draw(
+        self,
+        images: Tensor,
+        labels: Tensor | None = None,
+        *,
+        saliency: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Mix:
         """Draw one mix for a batch: all randomness is here.
 
         Args:
             images: ``(B, C, H, W)``; methods without regions take any ``(B, ...)``. Only SMOTE looks at the values.
             labels: ``(B,)`` class indices; only SMOTE needs them.
+            saliency: ``(B, H, W)``, how much every pixel matters, >= 0, for mixers that look at it; others do not.
             generator: source of randomness. Numbers are drawn on its device, and the mix is moved to the images'. An
                 accelerator is waited for where it draws, and not where it only takes what a CPU has drawn.
 
         Raises:
-            ValueError: for an empty batch or a shape that the method cannot mix.
+            ValueError: for an empty batch, a shape that the method cannot mix, or a saliency that does not fit it.
             RuntimeError: under ``torch.vmap(randomness="different")``, from most methods: one draw serves all rows.
         """
         if images.ndim < 2 or len(images) == 0:
             raise ValueError(f"expected a batch (B, ...) with B >= 1, received shape {tuple(images.shape)}")
-        return self._draw(images, labels, generator or self._own_generator()).to(images.device)
+        if saliency is not None and saliency.shape != (len(images), *images.shape[-2:]):
+            raise ValueError(f"expected a saliency of shape {(len(images), *images.shape[-2:])} for images of shape "
+                             f"{tuple(images.shape)}, received {tuple(saliency.shape)}")
+        return self._draw(images, labels, saliency, generator or self._own_generator()).to(images.device)
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
         raise TypeError(f"{type(self).__name__} does not say how a mix is drawn; use one of its subclasses")
 
     def __call__(self, *batch) -> tuple[Tensor, Tensor]:

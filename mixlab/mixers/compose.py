@@ -47,9 +47,11 @@ class Sometimes(_Chance):
         1
     """
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
         mixed = torch.rand((), dtype=torch.float64, generator=generator, device=generator.device) < self.p
-        return self.mixer._draw(images, labels, generator) if mixed else Mix.identity(len(images))
+        return self.mixer._draw(images, labels, saliency, generator) if mixed else Mix.identity(len(images))
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,11 @@ class PerSample(_Chance):
         True
     """
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
         coin = torch.rand(len(images), dtype=torch.float64, generator=generator, device=generator.device)
-        return self.mixer._draw(images, labels, generator).select(coin < self.p)
+        return self.mixer._draw(images, labels, saliency, generator).select(coin < self.p)
 
 
 @dataclass(frozen=True)
@@ -103,11 +107,15 @@ class OneOf(Mixer):
         p = [1 / max(count, 1)] * count if self.probabilities is None else numbers(self.probabilities)
         if not p or len(p) != count or not all(each >= 0 for each in p) or not abs(sum(p) - 1) <= 1e-6:
             raise ValueError(f"expected {count or 'some'} probabilities that sum to 1, received {self.probabilities!r}")
+        # Tuples, so that equal mixers are equal whatever they were given in, and can be hashed.
+        object.__setattr__(self, "mixers", tuple(self.mixers))
         if self.probabilities is not None:
-            object.__setattr__(self, "probabilities", p)
+            object.__setattr__(self, "probabilities", tuple(p))
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
         rates = [1.0] * len(self.mixers) if self.probabilities is None else self.probabilities
         p = torch.tensor(rates, dtype=torch.float64, device=generator.device)
         choice = torch.multinomial(p, 1, generator=generator)
-        return self.mixers[int(choice)]._draw(images, labels, generator)
+        return self.mixers[int(choice)]._draw(images, labels, saliency, generator)

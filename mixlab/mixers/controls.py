@@ -51,8 +51,10 @@ class DominantMixup(Mixup):
         True
     """
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
-        mix = super()._draw(images, labels, generator)
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
+        mix = super()._draw(images, labels, saliency, generator)
         folded = mix.form.coefficients.sort(dim=1, descending=True).values
         return Mix(mix.sources, Constant(folded))
 
@@ -68,8 +70,10 @@ class InputMixup(DominantMixup):
                 [1., 0.]])
     """
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
-        mix = super()._draw(images, labels, generator)
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
+        mix = super()._draw(images, labels, saliency, generator)
         return replace(mix, weights=first_slot(mix.weights))
 
 
@@ -86,8 +90,10 @@ class LabelMixup(DominantMixup):
                 [1., 0.]])
     """
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
-        mix = super()._draw(images, labels, generator)
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
+        mix = super()._draw(images, labels, saliency, generator)
         return Mix(mix.sources, Constant(first_slot(mix.weights)), weights=mix.weights)
 
 
@@ -105,7 +111,9 @@ class TiltedMixup(Mixup):
         (True, [1.0, 0.0])
     """
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
         sources = self._partners(len(images), 2, generator)
         if self.alpha == 0:
             shares = draw_shares(0.0, len(images), 2, generator)
@@ -127,8 +135,10 @@ class ErasedBox(CutMix):
     def _fill(self, images: Tensor, generator: torch.Generator) -> Tensor | float:
         return 0.0
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
-        mix = super()._draw(images, labels, generator)
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
+        mix = super()._draw(images, labels, saliency, generator)
         return Mix(mix.sources[:, :1], mix.form, torch.ones_like(mix.weights[:, :1]), self._fill(images, generator))
 
 
@@ -156,8 +166,10 @@ class PatchCutMix(CutMix):
         (2, [[1.0, 0.0], [1.0, 0.0]])
     """
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
-        mix = super()._draw(images, labels, generator)
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
+        mix = super()._draw(images, labels, saliency, generator)
         return replace(mix, weights=first_slot(mix.weights))
 
 
@@ -173,7 +185,9 @@ class NominalCutMix(CutMix):
         True
     """
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
         size = image_size(images)
         sources = self._partners(len(images), 2, generator)
         shares = draw_shares(self.alpha, len(images), 2, generator)

@@ -79,7 +79,9 @@ class Cutout(_Hiding):
             raise ValueError(f"expected a side of at least one pixel, received {self.side!r}")
         super().__post_init__()
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
         size, device = image_size(images), generator.device
         extent = torch.tensor(size, device=device)
         uniform = torch.rand(len(images), 2, dtype=torch.float64, generator=generator, device=device)
@@ -125,7 +127,9 @@ class GridMask(_Hiding):
         object.__setattr__(self, "periods", tuple(periods))
         super().__post_init__()
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
         size, device = image_size(images), generator.device
         low, high = (max(2, round(period * min(size))) for period in self.periods)
         uniform = torch.rand(3, len(images), 1, dtype=torch.float64, generator=generator, device=device)

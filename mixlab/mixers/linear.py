@@ -34,7 +34,9 @@ class Identity(Mixer):
         tensor([[0., 1.]])
     """
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
         return Mix.identity(len(images))
 
 
@@ -59,7 +61,9 @@ class DMixup(KMixer):
         (3, True)
     """
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
         sources = self._partners(len(images), self.k, generator)
         shares = draw_shares(self.alpha, len(images), self.k, generator)
         return Mix.trusted(sources, Constant(shares.float()), anchored=True)
@@ -86,7 +90,9 @@ class Mixup(PairMixer):
         True
     """
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
         sources = self._partners(len(images), 2, generator)
         shares = draw_shares(self.alpha, len(images), 2, generator)
         return Mix.trusted(sources, Constant(shares.float()), anchored=True)
@@ -122,7 +128,9 @@ class SMOTE(Mixer):
             raise ValueError(f"expected an integer number of neighbours >= 1, received {self.neighbours!r}")
         super().__post_init__()
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
         if labels is None or labels.shape != images.shape[:1] or labels.is_floating_point():
             received = None if labels is None else f"{tuple(labels.shape)} {labels.dtype}"
             raise ValueError(f"expected integer labels of shape ({len(images)},), received {received}")

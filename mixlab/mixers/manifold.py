@@ -22,20 +22,9 @@ from torch import Tensor, nn
 
 from mixlab.mix import Mix
 from mixlab.mixers.base import Mixer, check_mixer
+from mixlab.models.tap import find_layer, tap
 
 __all__ = ["ManifoldMixup"]
-
-
-def _layer(model: nn.Module, name: str) -> nn.Module:
-    """The submodule of this name, in the network or inside the wrappers of compilers, devices and processes."""
-    modules = dict(model.named_modules())
-    if name in modules:
-        return modules[name]
-    for wrapper in ("_orig_mod", "module"):
-        if isinstance(getattr(model, wrapper, None), nn.Module):
-            return _layer(getattr(model, wrapper), name)
-    raise ValueError(f"expected a layer of the network, received {name!r}; there are "
-                     f"{[child for child, _ in model.named_children()]} and what they hold")
 
 
 @dataclass(frozen=True)
@@ -93,31 +82,21 @@ class ManifoldMixup:
                 activation checkpointing does, which would recompute it unmixed.
         """
         # All of them, so that a wrong name ends the first step and not the first one that happens to draw it.
-        layers = {name: _layer(model, name) for name in self.layers if name}
+        for name in filter(None, self.layers):
+            find_layer(model, name)
         generator = generator or self.mixer._own_generator()
         choice = torch.randint(len(self.layers), (), generator=generator, device=generator.device)
         name = self.layers[int(choice)]
         if name == "":
             mix = self.mixer.draw(images, labels, generator=generator)
             return model(mix.apply(images)), mix
-        drawn, differentiated = [], torch.is_grad_enabled()
+        drawn = []
 
-        def mix_output(layer: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
-            if differentiated and not torch.is_grad_enabled():
-                raise RuntimeError(
-                    f"layer {name!r} ran without gradients in a network that has them: if it is checkpointed, the "
-                    "backward pass would recompute it unmixed; if it is frozen, use requires_grad_(False)"
-                )
-            if not isinstance(output, Tensor):
-                raise ValueError(f"expected layer {name!r} to give one tensor, received {type(output).__name__}")
+        def mixed(output: Tensor) -> Tensor:
             drawn.append(self.mixer.draw(output.detach(), labels, generator=generator))
             return drawn[-1].apply(output)
 
-        handle = layers[name].register_forward_hook(mix_output)
-        try:
+        with tap(model, name, change=mixed) as layer:
             logits = model(images)
-        finally:
-            handle.remove()
-        if len(drawn) != 1:
-            raise RuntimeError(f"layer {name!r} ran {len(drawn)} times in a forward pass; it must run once, uncompiled")
+        layer.value  # noqa: B018 - asked for its error where the layer did not run once
         return logits, drawn[0]

@@ -114,7 +114,9 @@ class CutMix(PairMixer):
         True
     """
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
         size = image_size(images)
         sources = self._partners(len(images), 2, generator)
         area = draw_shares(self.alpha, len(images), 2, generator)[:, 1:]
@@ -148,7 +150,9 @@ class DCutMix(KMixer):
 
     k: int = 5
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
         return _nest(self, self.k, images, generator)
 
 
@@ -172,7 +176,9 @@ class UnclippedCutMix(PairMixer):
         torch.Size([4, 2])
     """
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
         return _nest(self, 2, images, generator)
 
 
@@ -201,7 +207,9 @@ class PastedCutMix(KMixer):
         True
     """
 
-    def _draw(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> Mix:
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
         size = image_size(images)
         sources = self._partners(len(images), self.k, generator)
         shares = draw_shares(self.alpha, len(images), self.k, generator)

@@ -1,14 +1,21 @@
-"""Mixers by name, for command lines and records."""
+"""Mixers as plain data, for command lines and records: `to_config` and `from_config`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+
+import torch
+from torch import Tensor
 
 from mixlab.mixers.base import Mixer
+from mixlab.mixers.compose import OneOf, PerSample, Sometimes
 from mixlab.mixers.controls import CONTROLS
 from mixlab.mixers.dropout import Cutout, GridMask
 from mixlab.mixers.linear import SMOTE, DMixup, Identity, Mixup
 from mixlab.mixers.regional import CutMix, DCutMix, PastedCutMix, UnclippedCutMix
 
-__all__ = ["MIXERS", "build_mixer"]
+__all__ = ["MIXERS", "from_config", "to_config"]
 
-#: The name of every mixer that is built from plain numbers.
+#: The name of every method that is built from plain numbers.
 MIXERS: dict[str, type[Mixer]] = {
     "none": Identity,
     "mixup": Mixup,
@@ -21,23 +28,76 @@ MIXERS: dict[str, type[Mixer]] = {
     "gridmask": GridMask,
     "smote": SMOTE,
 }
+#: Mixers made of mixers.
+WRAPPERS: dict[str, type[Mixer]] = {"sometimes": Sometimes, "per-sample": PerSample, "one-of": OneOf}
 
 
-def build_mixer(name: str, **options) -> Mixer:
-    """Build a mixer, or one of the book's controls, from its name and its arguments.
+def from_config(config: Mapping) -> Mixer:
+    """Build a mixer from plain data, as a record or a command line has it.
+
+    Args:
+        config: ``{"name": "dcutmix", "k": 5}``: a name of ``MIXERS``, of the book's controls, or "sometimes",
+            "per-sample" (which hold a ``mixer`` and a probability ``p``) or "one-of" (``mixers`` and
+            ``probabilities``); beside it the mixer's arguments. What is left out has its default.
 
     Raises:
-        ValueError: for an unknown name, or an argument that the mixer does not have.
+        ValueError: for anything but a mapping, an unknown name, or an argument that is superfluous or missing.
 
     Example:
-        >>> build_mixer("dcutmix", k=5, alpha=0.2).k
+        >>> from_config({"name": "sometimes", "p": 0.5, "mixer": {"name": "dcutmix", "k": 5}}).mixer.k
         5
     """
-    kinds = MIXERS | CONTROLS
+    if not isinstance(config, Mapping):
+        raise ValueError(f"expected a mixer such as {{'name': 'mixup'}}, received {config!r}")
+    options = dict(config)
+    name, kinds = options.pop("name", None), MIXERS | CONTROLS | WRAPPERS
     if name not in kinds:
         raise ValueError(f"expected a mixer of {sorted(kinds)}, received {name!r}")
-    kind = kinds[name]
-    known = set(kind.__dataclass_fields__)
-    if not set(options) <= known:
-        raise ValueError(f"expected options of {name} among {sorted(known)}, received {sorted(set(options) - known)}")
-    return kind(**options)
+    known = {each.name: each for each in fields(kinds[name])}
+    if not set(options) <= set(known):
+        raise ValueError(f"expected options of {name} among {sorted(known)}, received {sorted(set(options) - set(known))}")
+    needed = {each.name for each in known.values() if each.default is MISSING}
+    if not needed <= set(options):
+        raise ValueError(f"expected {name} with {sorted(needed)}, received {sorted(options)}")
+    if "mixer" in options:
+        options["mixer"] = from_config(options["mixer"])
+    if "mixers" in options:
+        options["mixers"] = [from_config(each) for each in options["mixers"]]
+    if isinstance(options.get("fill"), Sequence):
+        options["fill"] = torch.tensor(options["fill"])
+    return kinds[name](**options)
+
+
+def to_config(mixer: Mixer) -> dict:
+    """A mixer as plain data that JSON keeps; `from_config` gives an equal mixer back.
+
+    Args:
+        mixer: any mixer of this package, wrappers included. Arguments at their defaults are left out. A ``fill`` that
+            is a tensor becomes nested lists, and comes back as float32.
+
+    Raises:
+        ValueError: for a mixer that has no name here.
+
+    Example:
+        >>> to_config(Sometimes(CutMix(), 0.5))
+        {'name': 'sometimes', 'mixer': {'name': 'cutmix'}, 'p': 0.5}
+        >>> from_config(to_config(CutMix(0.2))) == CutMix(0.2)
+        True
+    """
+    names = {kind: name for name, kind in (MIXERS | CONTROLS | WRAPPERS).items()}
+    if type(mixer) not in names:
+        raise ValueError(f"expected a mixer of {sorted(names.values())}, received {mixer!r}")
+    config = {"name": names[type(mixer)]}
+    for each in fields(mixer):
+        plain = _plain(getattr(mixer, each.name))
+        if plain != _plain(each.default):
+            config[each.name] = plain
+    return config
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mixer):
+        return to_config(value)
+    if isinstance(value, Tensor):
+        return value.tolist()
+    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value

@@ -1,7 +1,8 @@
 """From a table of the book to runs, and from runs to records.
 
-An experiment is a file in `mixlab/reproduce/experiments/` with one function `runs(budget)` that yields `Run`s; the
-file's name, with hyphens, is the experiment's name. To add one, write such a file:
+An experiment is a file in `mixlab/chapters/<chapter>/experiments/` (older ones: `mixlab/reproduce/experiments/`) with
+one function `runs(budget)` that yields `Run`s; the file's name, with hyphens, is the experiment's name. To add one,
+write such a file:
 
     def runs(budget: str) -> Iterator[Run]:
         for seed in range(3):

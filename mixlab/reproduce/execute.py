@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from mixlab.data import Dataset, corrupt_labels, load
-from mixlab.reproduce.plan import Run
+from mixlab.reproduce.plan import MEASURES, Run
 from mixlab.risk import build_risk
 from mixlab.rng import generator
 from mixlab.train import Recipe, Result, fit
@@ -77,9 +77,9 @@ def train(run: Run, folder: str | Path | None = None, **options) -> tuple[nn.Mod
     Raises:
         ValueError, OSError: if a name is unknown, an option wrong, or the data are not there; before any training.
     """
-    risk, recipe = build_risk(run.risk), recipe_of(run)
-    data = dataset_of(run)
+    recipe, data = recipe_of(run), dataset_of(run)
     model = model_of(run, data)
+    risk = build_risk(run.risk, model=model, classes=data.num_classes, generator=generator(run.seed, "risk"))
     result = fit(model, risk, data, recipe, seed=run.seed, device=run.device, precision=run.precision,
                  compile=run.compile, checkpoint=folder, **options)
     return model, data, result
@@ -116,7 +116,7 @@ def measure_of(run: Run):
     Raises:
         ValueError: if there is none of that name.
     """
-    module, _, name = run.measure.partition(":")
+    module, _, name = MEASURES.get(run.measure, run.measure).partition(":")
     try:
         measure = getattr(importlib.import_module(module), name)
         if not callable(measure):

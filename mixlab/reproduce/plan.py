@@ -6,9 +6,27 @@ import hashlib
 import importlib
 import json
 import pkgutil
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 
 from mixlab.train.recipes import budget as known_budget
+
+
+#: Short names of measures, and the functions that they mean. A record keeps the name, so a function may move.
+MEASURES = {
+    "memorised": "mixlab.reproduce.experiments.label_corruption:memorised",
+    "uncertainty": "mixlab.reproduce.experiments.uncertainty:measure",
+}
+#: What records called these measures before they had names.
+ALIASES = {
+    "mixlab.reproduce.experiments.label_corruption:memorised": "memorised",
+    "mixlab.reproduce.experiments.uncertainty:measure": "uncertainty",
+}
+#: The fields that records had from the beginning.
+FIRST = frozenset(
+    "name row data model risk recipe seed epochs limit validation width options corrupt device precision compile measure"
+    .split()
+)
 
 
 @dataclass(frozen=True)
@@ -25,8 +43,11 @@ class Run:
         seed: of the split, the initialisation, the order, the augmentation and the mixing, each a stream of its own.
         corrupt: part of the training labels that is replaced by random ones, see `mixlab.data.corrupt_labels`.
         device, precision, compile: see `mixlab.train.fit`.
-        measure: "package.module:function", called as `function(model, dataset, run) -> dict` on the trained network;
-            what it gives goes into the record's `measures`.
+        measure: a name of `MEASURES`, or "package.module:function": called as `function(model, dataset, run) -> dict`
+            on the trained network; what it gives goes into the record's `measures`.
+
+    A field that is added later needs a default, and is left out of records while it stands at it: a record made before
+    is the record of the same run.
 
     Example:
         >>> run = Run("erm-s0", "ERM", data="shapes", model="lenet", risk={"name": "empirical"}, recipe="demo", seed=0)
@@ -53,8 +74,17 @@ class Run:
     measure: str | None = None
 
     def as_dict(self) -> dict:
-        """The fields as JSON keeps them (a tuple becomes a list)."""
-        return json.loads(json.dumps(asdict(self)))
+        """The fields as JSON keeps them (a tuple becomes a list), later ones only where they are not at their default.
+
+        A measure has its short name, if it has one.
+        """
+        later = {each.name: each.default for each in fields(self) if each.name not in FIRST}
+        kept = {name: value for name, value in asdict(self).items() if name not in later or value != later[name]}
+        return json.loads(json.dumps(kept | {"measure": ALIASES.get(self.measure, self.measure)}))
+
+    def same_as(self, config: Mapping) -> bool:
+        """Whether a record's configuration is this run, whatever its measure was called when the record was made."""
+        return {**config, "measure": ALIASES.get(config.get("measure"), config.get("measure"))} == self.as_dict()
 
     def digest(self) -> str:
         """Eight hexadecimal digits that change with any field."""
@@ -97,15 +127,35 @@ class Experiment:
 
 
 def names() -> list[str]:
-    """Names of the experiments that exist, sorted: one file each in `mixlab.reproduce.experiments`.
+    """Names of the experiments that exist, sorted: one file each in an `experiments` folder.
+
+    There is one in `mixlab.reproduce`, and one in the room of every chapter that has experiments of its own.
 
     Example:
         >>> {"k-image", "label-corruption"} <= set(names())
         True
     """
-    from mixlab.reproduce import experiments
+    return sorted(_modules())
 
-    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(experiments.__path__))
+
+def _modules() -> dict[str, str]:
+    """The module of every experiment, by the experiment's name."""
+    found = {}
+    for package in _rooms():
+        for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+            found[module.name.replace("_", "-")] = f"{package}.{module.name}"
+    return found
+
+
+def _rooms() -> Iterator[str]:
+    """The packages that hold experiments."""
+    from mixlab import chapters
+
+    yield "mixlab.reproduce.experiments"
+    for room in pkgutil.iter_modules(chapters.__path__, "mixlab.chapters."):
+        inside = pkgutil.iter_modules(importlib.import_module(room.name).__path__)
+        if "experiments" in {module.name for module in inside}:
+            yield f"{room.name}.experiments"
 
 
 def get(name: str, budget: str = "cpu") -> Experiment:
@@ -124,7 +174,6 @@ def get(name: str, budget: str = "cpu") -> Experiment:
         ('erm-s0', 'ERM', 'fashion-mnist', 'preact-resnet18')
     """
     known_budget(budget)
-    if name not in names():
+    if name not in (modules := _modules()):
         raise ValueError(f"expected an experiment of {', '.join(names())}, received {name!r}")
-    module = importlib.import_module(f"mixlab.reproduce.experiments.{name.replace('-', '_')}")
-    return Experiment(name, tuple(module.runs(budget)), budget)
+    return Experiment(name, tuple(importlib.import_module(modules[name]).runs(budget)), budget)

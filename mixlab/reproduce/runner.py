@@ -197,6 +197,6 @@ def _error(status: int, log: Path) -> str | None:
 
 def _done(each: Run, path: Path) -> bool:
     try:
-        return read_record(path)["what"]["config"] == each.as_dict()
+        return each.same_as(read_record(path)["what"]["config"])
     except (OSError, ValueError):
         return False

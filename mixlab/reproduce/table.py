@@ -8,6 +8,9 @@ from mixlab.reproduce.plan import Experiment, get
 from mixlab.reproduce.runner import missing, record_path
 from mixlab.train import read_record
 
+# Of the last epoch. Older records lack some, and so do records of recipes that do not measure them.
+LAST = ("test_error", "test_loss", "test_ece", "train_error", "half_time_train_error")
+
 
 def load(experiment: str | Experiment, root: str | Path | None = None, *, budget: str = "cpu"):
     """The records of an experiment, one row per run that has been done.
@@ -18,8 +21,9 @@ def load(experiment: str | Experiment, root: str | Path | None = None, *, budget
         budget: of an experiment given by name.
 
     Returns:
-        A pandas DataFrame in the order of the runs: `run`, `row`, `seed`, the run's configuration, `test_error` of
-        the last epoch, `best_epoch` and `best_epoch_test_error` (the epoch of the lowest validation error),
+        A pandas DataFrame in the order of the runs: `run`, `row`, `seed`, the run's configuration, `test_error`,
+        `test_loss` (the negative log-likelihood) and `test_ece` of the last epoch, `train_error` and
+        `half_time_train_error` on clean training images, `best_epoch` and `best_epoch_test_error` (the epoch of the lowest validation error),
         `best_test_error` (chosen on the test set, for comparison with papers only), `validation_error`,
         `train_loss` and `seconds`, one column per measure, and `record` with the whole of it. `attrs["missing"]`
         lists the names of the runs without a record; a record of another configuration counts as missing.
@@ -71,7 +75,7 @@ def _row(record: dict) -> dict:
         "row": what["row"],
         "seed": what["seed"],
         **config,
-        "test_error": result["last"]["test_error"],
+        **{name: result["last"].get(name) for name in LAST},
         "best_epoch": best and best["epoch"],
         "best_epoch_test_error": best and best["test_error"],
         "best_test_error": result["best_test_error"],

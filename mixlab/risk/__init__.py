@@ -1,10 +1,9 @@
 """Risks: what is minimised. A mixer is what is drawn; a risk says which loss its draws are put into.
 
-A risk is an `nn.Module` with `risk(model, (images, labels), generator=g) -> loss`. What it learns or remembers are its
-parameters and buffers, so it is optimised and checkpointed like any module; its other attributes are what it was built
-with and stay as they are. One file per objective.
+A risk is a module with `risk(model, batch, step=s, generator=g) -> loss`, see `Risk`. One file per objective.
 """
 
+from mixlab.risk.base import Risk
 from mixlab.risk.empirical import EmpiricalRisk
 from mixlab.risk.loss import soft_cross_entropy
 from mixlab.risk.manifold import ManifoldRisk
@@ -12,4 +11,4 @@ from mixlab.risk.registry import build_risk
 from mixlab.risk.vicinal import VicinalRisk
 from mixlab.risk.vicinity import SampledRisk
 
-__all__ = ["EmpiricalRisk", "ManifoldRisk", "SampledRisk", "VicinalRisk", "build_risk", "soft_cross_entropy"]
+__all__ = ["EmpiricalRisk", "ManifoldRisk", "Risk", "SampledRisk", "VicinalRisk", "build_risk", "soft_cross_entropy"]

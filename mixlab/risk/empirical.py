@@ -6,10 +6,11 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import one_hot
 
+from mixlab.risk.base import Risk
 from mixlab.risk.loss import soft_cross_entropy
 
 
-class EmpiricalRisk(nn.Module):
+class EmpiricalRisk(Risk):
     """Mean cross-entropy on the samples as they are, with label smoothing as a control.
 
     R(f) = 1/N sum_i CE(f(x_i), y_i), the vicinal risk of point masses (Zhang et al. 2018, sec. 2). Smoothing replaces
@@ -34,16 +35,18 @@ class EmpiricalRisk(nn.Module):
             raise ValueError(f"expected label_smoothing in [0, 1], received {label_smoothing}")
         self.label_smoothing = label_smoothing
 
-    def forward(self, model: nn.Module, batch: tuple[Tensor, Tensor], *, generator: Generator | None = None) -> Tensor:
-        """Loss of `model` on `batch` = (images, labels); labels (B,) of any integer type or soft (B, C).
+    def forward(self, model: nn.Module, batch: tuple[Tensor, ...], *, step: int = 0,
+                generator: Generator | None = None) -> Tensor:
+        """Loss of `model` on `batch` = (images, labels, ...); labels (B,) of any integer type or soft (B, C).
 
-        Nothing is drawn: `generator` is there because every risk is called alike.
+        Nothing is drawn and no step is told from another: `step` and `generator` are there because every risk is
+        called alike.
 
         Raises:
             ValueError: if an integer label is outside [0, C) (checked on the CPU, as in `Mix.targets`), or float labels
                 are not (B, C), or labels are bool.
         """
-        images, labels = batch
+        images, labels = batch[:2]
         logits = model(images)
         targets = distributions(labels, logits.shape[1])
         smoothed = targets * (1 - self.label_smoothing) + self.label_smoothing / logits.shape[1]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Generator, Tensor, nn
 
+from mixlab.risk.base import Risk
 from mixlab.risk.loss import soft_cross_entropy
 
 
-class ManifoldRisk(nn.Module):
+class ManifoldRisk(Risk):
     """Mean soft cross-entropy where a layer drawn at each step is mixed (Verma et al. 2019, section 2).
 
     Args:
@@ -24,17 +25,20 @@ class ManifoldRisk(nn.Module):
         torch.Size([])
     """
 
+    compilable = False  # a compiled network hides the layers to be mixed
+
     def __init__(self, manifold):
         super().__init__()
         self.manifold = manifold
 
-    def forward(self, model: nn.Module, batch: tuple[Tensor, Tensor], *, generator: Generator | None = None) -> Tensor:
+    def forward(self, model: nn.Module, batch: tuple[Tensor, ...], *, step: int = 0,
+                generator: Generator | None = None) -> Tensor:
         """Loss of `model` on one draw; layer, partners and shares all come from `generator`.
 
         Raises:
             ValueError: whatever the mixer finds wrong with the model or the batch.
         """
-        images, labels = batch
+        images, labels = batch[:2]
         logits, mix = self.manifold(model, images, labels, generator=generator)
         return soft_cross_entropy(logits, mix.targets(labels, num_classes=logits.shape[1]))
 

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from torch import nn
+from torch import Generator, nn
 
-from mixlab.mixers import ManifoldMixup, OneOf, PerSample, Sometimes, build_mixer
+from mixlab.mixers import ManifoldMixup, from_config
+from mixlab.risk.base import Risk
 from mixlab.risk.empirical import EmpiricalRisk
 from mixlab.risk.manifold import ManifoldRisk
 from mixlab.risk.vicinal import VicinalRisk
 
+#: The risk of every name.
+RISKS: dict[str, type[Risk]] = {"empirical": EmpiricalRisk, "vicinal": VicinalRisk, "manifold": ManifoldRisk}
 
-def build_risk(spec: Mapping) -> nn.Module:
-    """The risk that a specification names.
+
+def build_risk(
+    spec: Mapping, *, model: nn.Module | None = None, classes: int | None = None, generator: Generator | None = None
+) -> Risk:
+    """The risk that a specification names, for a network and its data.
 
     Args:
         spec: `{"name": "empirical", "label_smoothing": 0.1}`, `{"name": "vicinal", "mixer": {...}}` or
-            `{"name": "manifold", "mixer": {...}, "layers": [...]}`. A mixer is `{"name": "dcutmix", "k": 5, ...}` as
-            `mixlab.mixers.build_mixer` takes it; "sometimes" and "per-sample" hold a `mixer` and a probability `p`,
-            "one-of" holds `mixers` and `probabilities`.
+            `{"name": "manifold", "mixer": {...}, "layers": [...]}`. A mixer is what `mixlab.mixers.from_config` takes:
+            `{"name": "dcutmix", "k": 5, ...}`.
+        model: the network to be trained. A risk looks at it and does not keep it.
+        classes: number of logits.
+        generator: source of initial weights, for a risk that has some. The risks that need none of the three do
+            without.
 
     Raises:
         ValueError: if the name is unknown or an option is missing or superfluous.
@@ -30,32 +39,15 @@ def build_risk(spec: Mapping) -> nn.Module:
     """
     options = dict(spec)
     name = options.pop("name", None)
-    if name not in BUILDERS:
-        raise ValueError(f"expected a risk of {', '.join(BUILDERS)}, received {name!r}")
+    if name not in RISKS:
+        raise ValueError(f"expected a risk of {', '.join(RISKS)}, received {name!r}")
+    if "mixer" in options:
+        options["mixer"] = from_config(options["mixer"])
     try:
-        return BUILDERS[name](**options)
-    except (TypeError, KeyError) as error:
+        return _manifold(**options) if name == "manifold" else RISKS[name](**options)
+    except TypeError as error:
         raise ValueError(f"risk {name!r} cannot be built from {options}: {error}") from error
 
 
-def _vicinal(mixer: Mapping) -> VicinalRisk:
-    return VicinalRisk(_mixer(mixer))
-
-
-def _manifold(mixer: Mapping, layers: list[str]) -> ManifoldRisk:
-    return ManifoldRisk(ManifoldMixup(_mixer(mixer), layers=layers))
-
-
-def _mixer(spec: Mapping):
-    if not isinstance(spec, Mapping):
-        raise ValueError(f"expected a mixer such as {{'name': 'mixup'}}, received {spec!r}")
-    options = dict(spec)
-    name = options.pop("name", None)
-    if name in ("sometimes", "per-sample"):
-        return {"sometimes": Sometimes, "per-sample": PerSample}[name](_mixer(options.pop("mixer")), **options)
-    if name == "one-of":
-        return OneOf([_mixer(each) for each in options.pop("mixers")], **options)
-    return build_mixer(name, **options)
-
-
-BUILDERS = {"empirical": EmpiricalRisk, "vicinal": _vicinal, "manifold": _manifold}
+def _manifold(mixer, layers: list[str]) -> ManifoldRisk:
+    return ManifoldRisk(ManifoldMixup(mixer, layers=layers))

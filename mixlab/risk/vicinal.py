@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Generator, Tensor, nn
 
+from mixlab.risk.base import Risk
 from mixlab.risk.loss import soft_cross_entropy
 
 
-class VicinalRisk(nn.Module):
+class VicinalRisk(Risk):
     """Mean soft cross-entropy on what a mixer draws from the batch.
 
     R(f) = E_(x̂, ŷ) CE(f(x̂), ŷ), one draw a step (Zhang et al. 2018, sec. 2; Chapelle et al. 2000). The targets come
@@ -30,13 +31,14 @@ class VicinalRisk(nn.Module):
         super().__init__()
         self.mixer = mixer
 
-    def forward(self, model: nn.Module, batch: tuple[Tensor, Tensor], *, generator: Generator | None = None) -> Tensor:
+    def forward(self, model: nn.Module, batch: tuple[Tensor, ...], *, step: int = 0,
+                generator: Generator | None = None) -> Tensor:
         """Loss of `model` on one draw of the mixer; all randomness comes from `generator`.
 
         Raises:
             ValueError: whatever the mixer finds wrong with the batch.
         """
-        images, labels = batch
+        images, labels = batch[:2]
         mix = self.mixer.draw(images, labels, generator=generator)
         logits = model(mix.apply(images))
         return soft_cross_entropy(logits, mix.targets(labels, num_classes=logits.shape[1]))

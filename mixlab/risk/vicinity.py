@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from mixlab.checks import whole
+from mixlab.risk.base import Risk
 from mixlab.risk.empirical import distributions
 from mixlab.risk.loss import soft_cross_entropy
 
@@ -128,7 +129,7 @@ class Mixed:
         return mix.apply(images), mix.targets(labels, num_classes)
 
 
-class SampledRisk(nn.Module):
+class SampledRisk(Risk):
     r"""Vicinal risk by sampling: :math:`R_\nu(f) = \frac1m \sum_i \ell(f(\tilde x_i), \tilde y_i)`, one draw a row.
 
     Args:
@@ -148,7 +149,8 @@ class SampledRisk(nn.Module):
         super().__init__()
         self.vicinity, self.num_classes = vicinity, num_classes
 
-    def forward(self, model: nn.Module, batch: tuple[Tensor, Tensor], *, generator: Generator | None = None) -> Tensor:
+    def forward(self, model: nn.Module, batch: tuple[Tensor, ...], *, step: int = 0,
+                generator: Generator | None = None) -> Tensor:
         """Loss of ``model`` on one draw; all randomness comes from ``generator``.
 
         Raises:
@@ -156,7 +158,7 @@ class SampledRisk(nn.Module):
         """
         if generator is None:
             raise ValueError("expected a generator to sample the vicinity with, received None")
-        drawn, targets = self.vicinity.sample(*batch, self.num_classes, generator)
+        drawn, targets = self.vicinity.sample(*batch[:2], self.num_classes, generator)
         return soft_cross_entropy(model(drawn), targets)
 
     def extra_repr(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -10,26 +11,33 @@ from torch import Tensor, nn
 from mixlab.data.augment import normalise
 from mixlab.models import inference
 
+#: Bins of the expected calibration error.
+BINS = 15
+
 
 @dataclass(frozen=True)
 class Metrics:
-    """Error and loss over a set of images.
+    """How right, and how sure, a network is over a set of images.
 
     Args:
         error: wrong predictions, in percent.
-        loss: mean cross-entropy, in nats.
+        loss: mean cross-entropy (negative log-likelihood), in nats.
+        ece: expected calibration error, in percent: the mean distance between how sure the network is and how often it
+            is right, over 15 bins of equal width of the largest probability, weighed by the images in them (Guo et al.
+            2017, eq. 3). A probability of exactly 1 lies in the last bin.
         count: images.
 
     Example:
         >>> from types import SimpleNamespace
         >>> split = SimpleNamespace(images=torch.zeros(10, 10, 1, 1, dtype=torch.uint8), labels=torch.arange(10))
         >>> guess = evaluate(nn.Flatten(), split, mean=(0.0,) * 10, std=(1.0,) * 10)  # ten equal logits
-        >>> guess.error, round(guess.loss, 4), guess.count
-        (90.0, 2.3026, 10)
+        >>> guess.error, round(guess.loss, 4), round(guess.ece, 4), guess.count  # 10 % sure, 10 % right
+        (90.0, 2.3026, 0.0, 10)
     """
 
     error: float
     loss: float
+    ece: float
     count: int
 
 
@@ -61,17 +69,25 @@ def predict(model: nn.Module, split, *, mean, std, batch_size: int = 500) -> Ten
 
 
 def totals(logits: Tensor, labels: Tensor) -> Tensor:
-    """(wrong predictions, summed loss, images) as float64, to be added over shards."""
+    """What `metrics` needs, as one float64 vector to be added over shards.
+
+    It holds wrong predictions, summed loss and images, then for every bin of the confidence how much surer the network
+    was than right: the sum over its images of largest probability less one if that class is the label.
+    """
     wide, labels = logits.double(), labels.to(logits.device)
-    wrong = (wide.argmax(1) != labels).sum()
+    confidence, predicted = wide.softmax(1).max(1)
+    right = (predicted == labels).double()
     loss = nn.functional.cross_entropy(wide, labels, reduction="sum")
-    return torch.stack([wrong.double(), loss, wide.new_tensor(len(labels))])
+    bins = (confidence * BINS).long().clamp(max=BINS - 1)
+    excess = wide.new_zeros(BINS).index_add(0, bins, confidence - right)
+    return torch.cat([torch.stack([(1 - right).sum(), loss, wide.new_tensor(len(labels))]), excess])
 
 
 def metrics(sums: Tensor) -> Metrics:
     """The metrics that `totals` add up to."""
-    wrong, loss, count = sums.tolist()
-    return Metrics(error=100 * wrong / count, loss=loss / count, count=int(count))
+    wrong, loss, count, *excess = sums.tolist()
+    ece = math.fsum(map(abs, excess)) / count
+    return Metrics(error=100 * wrong / count, loss=loss / count, ece=100 * ece, count=int(count))
 
 
 def evaluate(model: nn.Module, split, *, mean, std, batch_size: int = 500) -> Metrics:

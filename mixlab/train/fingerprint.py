@@ -24,9 +24,9 @@ def fingerprint(model: nn.Module, risk: nn.Module, dataset: Dataset, recipe: Rec
     """What makes two runs the same run, as plain data: a checkpoint is only continued where all of it agrees.
 
     - Network and risk: what they print, and `described`, which no missing `extra_repr` can shorten. Weights do not
-      count, since training changes them and a checkpoint brings them. Buffers of a risk (weights of the classes, say)
-      count with the values that they have before training: a risk that remembers something is built anew for `fit`
-      to continue its run.
+      count, since training changes them and a checkpoint brings them; frozen ones (a teacher's) do. Buffers of a risk
+      (weights of the classes, say) count with the values that they have before training: a risk that remembers
+      something is built anew for `fit` to continue its run.
     - Data: the name, every image and label of the three splits, mean and deviation.
     - The recipe, and `options` as they are.
     """
@@ -34,8 +34,8 @@ def fingerprint(model: nn.Module, risk: nn.Module, dataset: Dataset, recipe: Rec
     contents = _checksum(*(part for split in splits for part in (split.images, split.labels)),
                          torch.tensor([dataset.mean, dataset.std], dtype=torch.float64))
     return {
-        "model": f"{type(model).__name__} {_digest(_shown(model) + described(model))}",
-        "risk": f"{_shown(risk)} {_digest(described(risk) + described(list(risk.buffers())))}",
+        "model": f"{type(model).__name__} {_digest(_shown(model) + described(model) + _frozen(model))}",
+        "risk": f"{_shown(risk)} {_digest(described(risk) + described(list(risk.buffers())) + _frozen(risk))}",
         "data": f"{dataset.name}, {len(dataset.train)} training images, {contents:08x}",
         "recipe": json.dumps(recipe.as_dict()),
         **options,
@@ -84,6 +84,12 @@ def described(value: object, within: tuple = ()) -> str:
         return value.__name__
     state = _state(value)
     return _shown(value) + ("" if state is None else inner(state))
+
+
+def _frozen(module: nn.Module) -> str:
+    """The values of parameters that no optimiser changes; nothing for a module that has none."""
+    frozen = [parameter for parameter in module.parameters() if not parameter.requires_grad]
+    return described(frozen) if frozen else ""
 
 
 def _state(value: object) -> object:

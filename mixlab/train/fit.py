@@ -18,9 +18,8 @@ from torch import nn
 from torch.multiprocessing import ProcessRaisedException
 
 from mixlab.checks import whole
-from mixlab.data import Dataset, Loader
+from mixlab.data import Batch, Dataset, Loader
 from mixlab.models import noise
-from mixlab.risk import ManifoldRisk
 from mixlab.rng import generator
 from mixlab.train.checkpoint import Checkpoints, write_atomically
 from mixlab.train.fingerprint import fingerprint
@@ -89,14 +88,15 @@ def fit(
     Args:
         model: images (B, C, H, W) float32 to logits (B, classes). On an accelerator its weights are put into
             channels-last order; images come in the usual one.
-        risk: `risk(model, (images, labels), generator=g) -> loss`; its parameters are trained too.
+        risk: `risk(model, batch, step=s, generator=g) -> loss`, see `mixlab.risk.Risk`; its parameters are trained
+            too. Frozen parameters, of either, stay as they are.
         dataset: see `mixlab.data.load`. A validation split is measured after every epoch, the test split at the end.
         recipe: see `Recipe`.
         seed: of everything drawn during training.
         device: "cpu", "cuda", or "auto" for a GPU of CUDA where there is one, else the CPU.
         precision: "32-true", or "bf16-mixed" for bfloat16 autocast.
         processes: of the device's kind, on this machine; of a GPU's, one for each at most.
-        compile: send the network through `torch.compile`; not for a `ManifoldRisk`, whose layers it hides.
+        compile: send the network through `torch.compile`; not for a risk that reaches into its layers.
         checkpoint: folder of the run: `last.ckpt` and `previous.ckpt`, `curves.csv`. A run found there is continued.
             The folder is held (`lock`) until the run ends. None keeps nothing.
         every: steps between checkpoints; they are also written at the end of each epoch.
@@ -127,8 +127,8 @@ def fit(
         raise ValueError(f"expected an integer seed, received {seed!r}")
     seed = int(seed)
     _check_batches(len(dataset.train), recipe.batch_size, processes)
-    if compile and isinstance(risk, ManifoldRisk):
-        raise ValueError("expected compile=False with a ManifoldRisk: a compiled network hides the layers to be mixed")
+    if compile and not getattr(risk, "compilable", True):
+        raise ValueError(f"expected compile=False with a {type(risk).__name__}: a compiled network hides its layers")
     config = fingerprint(model, risk, dataset, recipe, seed=seed, precision=precision, processes=processes)
     folder = None if checkpoint is None else Path(checkpoint)
     if folder is not None:
@@ -200,17 +200,18 @@ def _train(fabric, model, risk, dataset, recipe, options) -> Result:
 def _loop(fabric, model, risk, dataset, recipe, options, store) -> Result:
     """The loop, in each process."""
     rank, device, seed = fabric.global_rank, fabric.device, options.seed
-    if device.type != "cpu":
-        # A convolution gives its output in the order of its weights, whatever that of the images. Not on a CPU: there
-        # the gradient of a strided 1x1 convolution of fewer channels than oneDNN takes at a time (8 or 16) writes past
-        # its buffer (oneDNN issue 6035), and narrow networks die.
+    if device.type != "cpu" or getattr(model, "channels_last_on_cpu", False):
+        # A convolution gives its output in the order of its weights, whatever that of the images. Not on a CPU unless
+        # the network says that it may be: there the gradient of a strided 1x1 convolution of fewer channels than oneDNN
+        # takes at a time (8 or 16) writes past its buffer (oneDNN issue 6035), and narrow networks die.
         model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
-        [*model.parameters(), *risk.parameters()], lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov,
+        [*_trained(model), *_trained(risk)], lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov,
         weight_decay=recipe.weight_decay,
     )
     network, optimizer = fabric.setup(torch.compile(model, dynamic=False) if options.compile else model, optimizer)
-    objective = fabric.setup(risk) if any(True for _ in risk.parameters()) else risk.to(device)
+    # What has nothing to train has no gradients to be shared, and the wrapper that shares them refuses it.
+    objective = fabric.setup(risk) if _trained(risk) else risk.to(device)
     home = _home(dataset, device)
     loader, measures = _loader(fabric, dataset, recipe, seed, home), Measures(fabric, model, dataset, recipe, home)
     state = State(fabric, {"model": model, "risk": risk, "optimizer": optimizer}, store, options.commit)
@@ -221,8 +222,8 @@ def _loop(fabric, model, risk, dataset, recipe, options, store) -> Result:
     bar = _bar(options.progress and rank == 0, recipe.epochs * len(loader))
     with bar, closing(LOGS[options.log](options.folder)) as log:
         while state.epoch < recipe.epochs:
-            for images, labels in loader.epoch(state.epoch, start=state.step):
-                batch = images.to(device), labels.to(device)
+            for batch in loader.epoch(state.epoch, start=state.step):
+                batch = Batch(*(part.to(device) for part in batch))
                 step = state.epoch * len(loader) + state.step
                 bar.update(step + 1 - bar.n)
                 for group in optimizer.param_groups:
@@ -230,7 +231,7 @@ def _loop(fabric, model, risk, dataset, recipe, options, store) -> Result:
                 # On the CPU: a seed then mixes alike on every device, and no draw waits for an accelerator.
                 draws = generator(seed, "mix", rank, step)
                 with noise(model, generator(seed, "noise", rank, step)):
-                    loss = objective(network, batch, generator=draws)
+                    loss = objective(network, batch, step=step, generator=draws)
                 fabric.backward(loss)
                 optimizer.step()
                 optimizer.zero_grad()
@@ -243,6 +244,11 @@ def _loop(fabric, model, risk, dataset, recipe, options, store) -> Result:
                 log.write(state.curves)
             state.save()
     return state.finish(*measures.final(state))
+
+
+def _trained(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that an optimiser changes."""
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
 
 
 @contextmanager

@@ -52,7 +52,8 @@ class TensorBoard(Csv):
         self.writer = self.writer or SummaryWriter(str(self.folder), purge_step=epochs[0])
         for name in (name for name in curves if name != "epoch"):
             for epoch, value in list(zip(epochs, curves[name], strict=True))[self.rows :]:
-                self.writer.add_scalar(name, value, epoch)
+                if value is not None:
+                    self.writer.add_scalar(name, value, epoch)
         self.rows = len(epochs)
         self.writer.flush()
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from mixlab.checks import whole
 
 REPORTS = ("last", "best")
+MEASURED = ("epoch", "halves")
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,9 @@ class Recipe:
         report: "last" or "best", the epoch whose test error the source prints. Under "best" the test error is
             measured after every epoch, to be comparable; nothing is ever chosen by it.
         source: where the values come from.
+        measured: when validation images are looked at: after every "epoch", or, where that would cost as much as the
+            training, at half-time and at the end ("halves"). In halves the training images are measured as well, clean
+            and unaugmented: their error at half-time says whether the run is long enough for its data.
 
     Raises:
         ValueError: for a value outside its range.
@@ -103,6 +107,7 @@ class Recipe:
     augment: str
     report: str
     source: str
+    measured: str = "epoch"
 
     def __post_init__(self):
         for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
@@ -115,6 +120,10 @@ class Recipe:
             raise ValueError("expected momentum > 0 with nesterov, received 0")
         if self.report not in REPORTS:
             raise ValueError(f"expected report of {', '.join(REPORTS)}, received {self.report!r}")
+        if self.measured not in MEASURED:
+            raise ValueError(f"expected measured of {', '.join(MEASURED)}, received {self.measured!r}")
+        if self.measured == "halves" and self.report == "best":
+            raise ValueError("expected report of last with measured='halves': the best epoch would be one of two")
 
     def learning_rate(self, position: float) -> float:
         """Learning rate at `position`, in epochs (3.5 is halfway through the fourth)."""

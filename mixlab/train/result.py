@@ -31,13 +31,15 @@ class Result:
     """What a run came to.
 
     Args:
-        last: `epoch`, `test_error`, `test_loss` of the last epoch; with a validation split also `validation_error`
-            and `validation_loss`. Errors in percent, losses in nats.
+        last: `epoch`, `test_error`, `test_loss`, `test_ece` of the last epoch; with a validation split also
+            `validation_error` and `validation_loss`; under a recipe measured in halves `train_error` and
+            `half_time_train_error`, of clean training images. Errors and the calibration error in percent, losses in
+            nats (see `mixlab.train.Metrics`).
         best: the same for the epoch of the lowest validation error (the first of equals); None without a
             validation split.
         best_test_error: lowest test error over the epochs, as many papers print it: chosen on the test set, so it is
             good for a comparison with those papers and for nothing else. None unless the recipe reports "best".
-        curves: one list per quantity, an entry per epoch.
+        curves: one list per quantity, an entry per epoch, None where it was not measured.
         losses: training loss of every step, on the global batch.
         seconds: wall time over all sessions of the run.
         origin: where it ran, see `origin`.

@@ -19,13 +19,13 @@ def split(rows=37):
 
 def same(one, other):
     pairs = list(zip(one, other, strict=True))
-    return all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in pairs)
+    return all(torch.equal(a, b) for first, second in pairs for a, b in zip(first, second, strict=True))
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.booleans(), st.booleans())
 def test_an_epoch_has_every_row_once(rows, batch_size, shuffle, drop_last):
     loader = Loader(split(rows), batch_size, **GREY, shuffle=shuffle, drop_last=drop_last)
-    batches = [labels for _, labels in loader.epoch(0)]
+    batches = [batch.labels for batch in loader.epoch(0)]
     seen = torch.cat(batches).tolist() if batches else []
     assert len(batches) == len(loader)
     assert all(len(labels) == batch_size for labels in batches[: rows // batch_size])
@@ -37,7 +37,7 @@ def test_an_epoch_has_every_row_once(rows, batch_size, shuffle, drop_last):
 def test_batches_are_the_rows_augmented_and_normalised():
     part = split()
     loader = Loader(part, 8, **GREY, augment="crop-flip", seed=5)
-    for number, (images, labels) in enumerate(loader.epoch(2)):
+    for number, (images, labels, _) in enumerate(loader.epoch(2)):
         raw = AUGMENTATIONS["crop-flip"](part.images[labels], generator(5, "augment", 2, number))
         assert images.dtype == torch.float32 and labels.dtype == torch.int64
         assert torch.equal(images, normalise(raw, **GREY))
@@ -61,7 +61,7 @@ def test_epochs_and_seeds_differ_and_iterating_counts_epochs():
 
 def test_order_does_not_depend_on_the_augmentation():
     plain, augmented = (Loader(split(), 8, **GREY, augment=name) for name in ("none", "crop-flip"))
-    for (_, one), (_, two) in zip(plain.epoch(0), augmented.epoch(0), strict=True):
+    for (_, one, _), (_, two, _) in zip(plain.epoch(0), augmented.epoch(0), strict=True):
         assert torch.equal(one, two)
 
 
@@ -70,7 +70,7 @@ def test_ranks_together_see_the_global_batch(world):
     settings = {**GREY, "augment": "crop-flip", "drop_last": True, "seed": 7}
     whole = list(Loader(split(), 8, **settings).epoch(1))
     parts = [list(Loader(split(), 8, **settings, rank=rank, world=world).epoch(1)) for rank in range(world)]
-    for number, (images, labels) in enumerate(whole):
+    for number, (images, labels, _) in enumerate(whole):
         for rank in range(world):
             assert torch.equal(parts[rank][number][0], images[rank::world])
             assert torch.equal(parts[rank][number][1], labels[rank::world])

@@ -25,7 +25,7 @@ class Pictures:
 
 def same(one, other):
     pairs = list(zip(one, other, strict=True))
-    return all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in pairs)
+    return all(torch.equal(a, b) for first, second in pairs for a, b in zip(first, second, strict=True))
 
 
 def test_workers_do_not_change_the_batches():
@@ -48,7 +48,7 @@ def test_transforms_act_and_the_global_generator_is_left_alone():
     state = torch.get_rng_state()
     batches = list(StreamingLoader(pictures, 18, shuffle=False).epoch(0))
     assert torch.equal(torch.get_rng_state(), state)
-    images, labels = batches[0]
+    images, labels, _ = batches[0]
     assert torch.equal(labels, pictures.split.labels)
     untouched = [torch.equal(a, b.float() / 255) for a, b in zip(images, pictures.split.images)]
     assert sum(untouched) < 5  # a picture stays as it is in 1 of 50 draws
@@ -59,12 +59,12 @@ def test_ranks_together_see_the_global_batch():
     whole = list(StreamingLoader(Pictures(), 4, **settings).epoch(0))
     for rank in range(2):
         part = list(StreamingLoader(Pictures(), 4, **settings, rank=rank, world=2).epoch(0))
-        assert same([(images[rank::2], labels[rank::2]) for images, labels in whole], part)
+        assert same([[part[rank::2] for part in batch] for batch in whole], part)
 
 
 def test_targets_are_those_of_the_mix_that_was_applied():
     pictures = [(torch.full((3, 8, 8), float(label)), label) for label in range(8)]
-    for images, targets in StreamingLoader(pictures, 8, mixer=CutMix(alpha=1.0, num_classes=8)):
+    for images, targets, _ in StreamingLoader(pictures, 8, mixer=CutMix(alpha=1.0, num_classes=8)):
         # Each picture is flat in its own label, so a pixel names its source.
         for image, target in zip(images, targets):
             expected = torch.bincount(image[0].flatten().long(), minlength=8) / 64
@@ -82,8 +82,8 @@ def test_image_folders_stream(tmp_path):
             Image.new("RGB", (8, 8), (level,) * 3).save(tmp_path / name / f"{number}.png")
     transform = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
     batches = list(StreamingLoader(ImageFolder(tmp_path, transform), 2))
-    assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == [0, 0, 0, 1, 1, 1]
-    for images, labels in batches:
+    assert sorted(torch.cat([batch.labels for batch in batches]).tolist()) == [0, 0, 0, 1, 1, 1]
+    for images, labels, _ in batches:
         torch.testing.assert_close(images[:, 0, 0, 0], torch.where(labels == 1, 240 / 255, 10 / 255))
 
 

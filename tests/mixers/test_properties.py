@@ -432,8 +432,8 @@ def test_many_sources(kind, k):
         (lambda: mixers.OneOf([CutMix(), Mixup()], []), r"2 probabilities that sum to 1, received \[\]"),
         (lambda: mixers.OneOf([CutMix(), Mixup()], [1.5, -0.5]), r"2 probabilities .* received \[1.5, -0.5\]"),
         (lambda: mixers.OneOf([CutMix(), Mixup()], [0.5, float("nan")]), r"2 probabilities .* received \[0.5, nan\]"),
-        (lambda: mixers.build_mixer("cutmixx"), r"expected a mixer of \[.*received 'cutmixx'"),
-        (lambda: mixers.build_mixer("cutmix", beta=1), r"options of cutmix among .*received \['beta'\]"),
+        (lambda: mixers.from_config({"name": "cutmixx"}), r"expected a mixer of \[.*received 'cutmixx'"),
+        (lambda: mixers.from_config({"name": "cutmix", "beta": 1}), r"options of cutmix among .*received \['beta'\]"),
     ],
 )
 def test_wrong_settings_are_named_when_a_mixer_is_made(make, message):
@@ -465,5 +465,5 @@ def test_a_mixer_takes_images_and_labels_and_nothing_else():
 
 @pytest.mark.parametrize("name", mixers.MIXERS)
 def test_every_registered_mixer_is_built_by_name_and_draws(name):
-    mix = mixers.build_mixer(name).draw(torch.zeros(4, 3, 8, 8), _labels(4), generator=seeded())
+    mix = mixers.from_config({"name": name}).draw(torch.zeros(4, 3, 8, 8), _labels(4), generator=seeded())
     assert len(mix) == 4

@@ -49,7 +49,7 @@ def test_fit_is_the_loop_one_would_write(digits):
     loader = Loader(digits.train, 64, mean=digits.mean, std=digits.std, augment="crop", seed=5)
     losses = []
     for epoch in range(3):
-        for step, (images, labels) in enumerate(loader.epoch(epoch)):
+        for step, (images, labels, _) in enumerate(loader.epoch(epoch)):
             optimizer.param_groups[0]["lr"] = RECIPE.learning_rate(epoch + step / 5)
             mix = mixer.draw(images, labels, generator=generator(5, "mix", 0, 5 * epoch + step))
             logits = model(mix.apply(images))
@@ -134,7 +134,7 @@ def test_what_a_risk_learns_is_trained_and_kept(digits, tmp_path):
             self.scale = nn.Parameter(torch.ones(()))
             self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
-        def forward(self, model, batch, *, generator=None):
+        def forward(self, model, batch, *, step=0, generator=None):
             self.steps += 1
             return nn.functional.cross_entropy(self.scale * model(batch[0]), batch[1])
 
@@ -156,7 +156,7 @@ class Spoilt(EmpiricalRisk):
         super().__init__()
         Spoilt.calls = calls
 
-    def forward(self, model, batch, *, generator=None):
+    def forward(self, model, batch, *, step=0, generator=None):
         Spoilt.calls -= 1
         return super().forward(model, batch) * (1.0 if Spoilt.calls > 0 else float("nan"))
 
@@ -164,8 +164,8 @@ class Spoilt(EmpiricalRisk):
 class RootOfNothing(EmpiricalRisk):
     """A loss of zero whose gradient is not finite."""
 
-    def forward(self, network, batch, *, generator=None):
-        images, _ = batch
+    def forward(self, network, batch, *, step=0, generator=None):
+        images, _, _ = batch
         return (network(images) * 0).sum().sqrt()
 
 
@@ -322,10 +322,10 @@ def test_images_kept_by_the_host_and_by_a_gpu_give_the_same_run(digits, monkeypa
         monkeypatch.setattr(import_module("mixlab.train.fit"), "RESIDENT", resident)
         runs.append(fit(network(), VicinalRisk(DCutMix(3, 1.0)), digits, RECIPE, device="cuda").losses[:5])
     fabric = SimpleNamespace(global_rank=0, world_size=1)
-    batches = [[(images.cpu(), labels.cpu()) for images, labels in
+    batches = [[[part.cpu() for part in batch] for batch in
                 _loader(fabric, digits, RECIPE, 0, torch.device(home)).epoch(1)] for home in ("cuda", "cpu")]
     assert runs[0] == pytest.approx(runs[1], rel=1e-3)
-    for (images, labels), (others, other_labels) in zip(*batches, strict=True):
+    for (images, labels, _), (others, other_labels, _) in zip(*batches, strict=True):
         assert torch.equal(labels, other_labels)
         torch.testing.assert_close(images, others, rtol=1e-6, atol=1e-6)
 

@@ -67,7 +67,7 @@ def test_partners_are_local_and_generators_follow_from_seed_rank_and_step(digits
     shares = []
     for rank in range(2):
         loader = Loader(digits.train, 64, mean=digits.mean, std=digits.std, augment="crop", seed=3, rank=rank, world=2)
-        images, labels = next(loader.epoch(0))
+        images, labels, _ = next(loader.epoch(0))
         draws = generator(3, "mix", rank, 0)
         shares.append(VicinalRisk(mixer)(model, (images, labels), generator=draws).item())
     assert shares[0] != shares[1]

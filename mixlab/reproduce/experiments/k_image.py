@@ -8,6 +8,7 @@ clipping. The seed draws split, initialisation, order and augmentation alike for
 from collections.abc import Iterator
 
 from mixlab.reproduce.plan import Run
+from mixlab.risk.registry import RISKS
 from mixlab.train.recipes import budget as known_budget
 
 SEEDS = range(3)
@@ -40,8 +41,7 @@ def run(name: str, row: str, risk: dict, seed: int, budget: str) -> Run:
         model="preact-resnet18", width=limits.width, risk=risk, seed=seed,
         recipe=RECIPE.get(budget, limits.recipe),
         device="cpu" if budget == "cpu" else "auto", precision=limits.precision,
-        # A compiled network hides its layers from the hooks that mix them.
-        compile=limits.compile and risk["name"] != "manifold",
+        compile=limits.compile and RISKS[risk["name"]].compilable,
     )
 
 

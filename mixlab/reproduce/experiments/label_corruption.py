@@ -42,7 +42,7 @@ def run(name: str, row: str, risk: dict, options: dict, corrupt: float, seed: in
     return Run(
         f"{name}-s{seed}", row, model="preact-resnet18", risk=risk, options=options, seed=seed, corrupt=corrupt,
         device="cpu" if budget == "cpu" else "auto", precision=limits.precision, compile=limits.compile,
-        measure=f"{__name__}:memorised", **SIZE[budget],
+        measure="memorised", **SIZE[budget],
     )
 
 

@@ -55,7 +55,7 @@ def runs(budget: str) -> Iterator[Run]:
                 model="preact-resnet18", width=WIDTH[budget], options={"dropout": DROPOUT}, risk=risk,
                 recipe=limits.recipe, seed=seed, device="cpu" if budget == "cpu" else "auto",
                 precision=limits.precision, compile=limits.compile,
-                measure="mixlab.reproduce.experiments.uncertainty:measure",
+                measure="uncertainty",
             )
 
 
