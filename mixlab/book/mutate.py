@@ -1,10 +1,13 @@
 """Break a fact of the library and see whether the chapter that teaches it notices."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +16,18 @@ from mixlab.book.project import Project
 
 @dataclass(frozen=True)
 class Mutation:
-    """One wrong fact: in `file` of the package, `old` (which stands there once) becomes `new`."""
+    """One wrong fact: in `file` of the package, `old` (which stands there once) becomes `new`.
+
+    `from_scratch` is the number, from 1, of the chapter's `from-scratch` cell whose assertion notices it too; 0 where
+    none does.
+    """
 
     chapter: str
     fact: str
     file: str
     old: str
     new: str
+    from_scratch: int = 0
 
 
 MUTATIONS = (
@@ -50,17 +58,35 @@ MUTATIONS = (
 def survives(project: Project, mutation: Mutation) -> bool:
     """Whether the chapter's stored outputs still agree with a library in which the fact is wrong.
 
-    The package is copied to a temporary folder and broken there; the tree is not touched, whatever interrupts.
-
     Raises:
         ValueError: if `old` does not stand in the file exactly once.
+    """
+    with broken_library(project, mutation) as library:
+        return chapter_passes(project, mutation.chapter, library)
+
+
+def survives_from_scratch(project: Project, mutation: Mutation) -> bool:
+    """Whether the assertion after the `from-scratch` cell that the mutation names holds although the fact is wrong.
+
+    Raises:
+        ValueError: if `old` does not stand in the file exactly once, or the chapter has no such cell.
+    """
+    with broken_library(project, mutation) as library:
+        return assertion_holds(project, mutation.chapter, mutation.from_scratch, library)
+
+
+@contextmanager
+def broken_library(project: Project, mutation: Mutation) -> Iterator[Path]:
+    """A temporary folder with a copy of the package in which the fact is wrong.
+
+    The tree is not touched, whatever interrupts.
     """
     with tempfile.TemporaryDirectory(prefix="mixlab-mutate-") as folder:
         package = Path(folder) / "mixlab"
         shutil.copytree(project.root / "mixlab", package, ignore=shutil.ignore_patterns("__pycache__"))
         path = package / mutation.file
         path.write_text(broken(path.read_text(encoding="utf8"), mutation), encoding="utf8")
-        return chapter_passes(project, mutation.chapter, Path(folder))
+        yield Path(folder)
 
 
 def broken(source: str, mutation: Mutation) -> str:
@@ -86,8 +112,58 @@ def chapter_passes(project: Project, chapter: str, library: Path) -> bool:
         sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--nbval",
         f"--nbval-sanitize-with={sanitize}", str(notebook),
     ]  # fmt: skip
-    variables = os.environ | {"PYTHONPATH": str(library), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, cwd=project.root, env=variables, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=project.root, env=_with(library), capture_output=True, text=True)
     if done.returncode not in (0, 1):
         raise RuntimeError(f"nbval did not run on {notebook.stem}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
     return done.returncode == 0
+
+
+# Runs the cells that come in as JSON, and tells an assertion of the last one from any other error.
+NOTICED = 3
+RUN_CELLS = f"""
+import json, sys
+*before, assertion = json.load(sys.stdin)
+names = {{"__name__": "__main__"}}
+for cell in before:
+    exec(cell, names)
+try:
+    exec(assertion, names)
+except AssertionError:
+    sys.exit({NOTICED})
+"""
+
+
+def assertion_holds(project: Project, chapter: str, number: int, library: Path) -> bool:
+    """Whether the assertion after a chapter's `from-scratch` cell holds when `mixlab` is imported from a folder.
+
+    A new process runs the cells up to the one that calls `setup()`, the `from-scratch` cells up to this one and the
+    cell with its assertion, and nothing else of the chapter; so they may need nothing else.
+
+    Args:
+        project: the book.
+        chapter: the chapter's name or its start.
+        number: which of its `from-scratch` cells, from 1.
+        library: the folder that holds the package.
+
+    Raises:
+        ValueError: if the chapter has no such cell.
+        RuntimeError: if something else than the assertion fails.
+    """
+    import nbformat
+
+    from mixlab.book.scratch import needed
+
+    path = project.chapter(chapter)
+    cells = needed(nbformat.read(path, as_version=4), number)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_CELLS], cwd=path.parent, env=_with(library) | {"MPLBACKEND": "agg"},
+        input=json.dumps(cells), capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode not in (0, NOTICED):
+        raise RuntimeError(f"from-scratch cell {number} of {path.stem} did not run:\n{done.stderr[-3000:]}")
+    return done.returncode == 0
+
+
+def _with(library: Path) -> dict[str, str]:
+    """The environment in which a new process imports `mixlab` from a folder."""
+    return os.environ | {"PYTHONPATH": str(library), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}

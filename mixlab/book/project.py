@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,24 +38,29 @@ class Project:
         """The one folder below `book/` that building writes to."""
         return self.book / "_build"
 
-    def chapters(self) -> list[Path]:
-        """The notebooks that `_toc.yml` names, in order."""
+    def notebooks(self) -> list[Path]:
+        """Every executed page: the notebooks that `_toc.yml` names, in order."""
         import yaml
 
         pages = _files(yaml.safe_load((self.root / "_toc.yml").read_text(encoding="utf8")))
         notebooks = (self.book / f"{page.removesuffix('.ipynb')}.ipynb" for page in pages)
         return [notebook for notebook in notebooks if notebook.is_file()]
 
+    def chapters(self) -> list[Path]:
+        """The chapters among the executed pages, `chapters/NN-name.ipynb`; the others are appendices."""
+        folder = self.book / "chapters"
+        return [path for path in self.notebooks() if path.parent == folder and re.match(r"\d\d-", path.name)]
+
     def chapter(self, name: str) -> Path:
-        """The chapter that a file name, its stem or the start of it (``"02"``) means.
+        """The executed page, chapter or appendix, that a file name, its stem or the start of it (`"02"`) means.
 
         Raises:
-            ValueError: if no chapter or more than one starts so.
+            ValueError: if no page or more than one starts so.
         """
         stem = Path(name).name.removesuffix(".ipynb")
-        found = [path for path in self.chapters() if path.stem.startswith(stem)]
+        found = [path for path in self.notebooks() if path.stem.startswith(stem)]
         if len(found) != 1:
-            known = ", ".join(path.stem for path in self.chapters())
+            known = ", ".join(path.stem for path in self.notebooks())
             raise ValueError(f"expected the start of one chapter's name among {known}; received {name!r}")
         return found[0]
 

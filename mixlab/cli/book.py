@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 
 Budget = Annotated[str, typer.Option(help="cpu (a minute a chapter), gpu, or paper (the papers' sizes).")]
+One = Annotated[str | None, typer.Argument(help="Only this chapter: its name or the start of it, such as 02.")]
 
 
 @app.command()
@@ -45,13 +46,16 @@ def run(
 
 
 @app.command()
-def build(budget: Budget = "cpu") -> None:
-    """Run every chapter whose code or surroundings changed, and render the site."""
+def build(chapter: One = None, budget: Budget = "cpu") -> None:
+    """Run every chapter whose code or surroundings changed, and render the site.
+
+    With a chapter's name only that one is run; the pages of all others show the outputs that are stored in them.
+    """
     from mixlab.book.project import Project
     from mixlab.book.render import RenderError, render
 
     project = Project.find()
-    executions = _executions(project, budget)
+    executions = _executions(project, budget, chapter)
     typer.echo("Rendering the site", err=True)
     try:
         index = render(project, {one.chapter: one.notebook for one in executions}, project.book)
@@ -62,14 +66,17 @@ def build(budget: Budget = "cpu") -> None:
 
 
 @app.command()
-def store() -> None:
-    """Run what changed, and write the outputs into the chapters (nothing else in them changes)."""
+def store(chapter: One = None) -> None:
+    """Run what changed, and write the outputs into the chapters (nothing else in them changes).
+
+    With a chapter's name only that one is run and written.
+    """
     import nbformat
 
     from mixlab.book.execute import with_outputs, write
     from mixlab.book.project import Project
 
-    executions = _executions(Project.find(), "cpu")
+    executions = _executions(Project.find(), "cpu", chapter)
     for one in executions:
         # Read again: somebody may have written while the chapters ran.
         present = nbformat.read(one.chapter, as_version=4)
@@ -82,13 +89,25 @@ def store() -> None:
 
 
 @app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Two digits and words in small letters, such as 04-lamix.")],
+    title: Annotated[str | None, typer.Option(help="The heading; from the name where it is not given.")] = None,
+) -> None:
+    """Write a chapter to begin with, in the order of the book's pages, and say what else it needs."""
+    from mixlab.book.project import Project
+    from mixlab.book.skeleton import begin
+
+    typer.echo(begin(Project.find(), name, title))
+
+
+@app.command()
 def status(budget: Budget = "cpu") -> None:
     """Say which chapters a build would run, and how long each took."""
     from mixlab.book.execute import last
     from mixlab.book.project import Project
 
     project = Project.find()
-    for chapter in project.chapters():
+    for chapter in project.notebooks():
         seconds = last(project, chapter, budget)
         typer.echo(f"{chapter.stem:<32} " + ("to run" if seconds is None else f"up to date, took {seconds:.0f} s"))
 
@@ -96,7 +115,7 @@ def status(budget: Budget = "cpu") -> None:
 @app.command()
 def mutate() -> None:
     """Break one fact per chapter in a copy of mixlab, and show that the chapter's test notices."""
-    from mixlab.book.mutate import MUTATIONS, chapter_passes, survives
+    from mixlab.book.mutate import MUTATIONS, chapter_passes, survives, survives_from_scratch
     from mixlab.book.project import Project
 
     project = Project.find()
@@ -115,16 +134,20 @@ def mutate() -> None:
                 lived = survives(project, mutation)
                 failed += lived
                 typer.echo(f"{chapter}: {mutation.fact} ({mutation.file}): {'NOT NOTICED' if lived else 'noticed'}")
+            if mutation.from_scratch:
+                lived = survives_from_scratch(project, mutation)
+                failed += lived
+                typer.echo(f"{chapter}: {mutation.fact}, from scratch: {'NOT NOTICED' if lived else 'noticed'}")
     if failed:
         raise typer.Exit(1)
 
 
-def _executions(project: "Project", budget: str) -> list["Execution"]:
-    """Every chapter with its present outputs; prints what each took."""
+def _executions(project: "Project", budget: str, only: str | None) -> list["Execution"]:
+    """Every chapter and appendix, or only one, with its present outputs; prints what each took."""
     from mixlab.book.execute import ChapterError, executed
 
     done = []
-    for chapter in project.chapters():
+    for chapter in project.notebooks() if only is None else [project.chapter(only)]:
         try:
             with _bar(chapter.stem) as progress:
                 one = executed(project, chapter, budget, progress)

@@ -4,6 +4,8 @@ import pytest
 
 from mixlab.book.project import Project
 
+from .conftest import write_notebook
+
 
 def test_a_project_is_found_from_any_folder_in_it(project):
     assert Project.find(project.book / "chapters") == project
@@ -16,6 +18,16 @@ def test_outside_a_project_one_error_says_what_is_missing(tmp_path_factory):
 
 def test_chapters_come_in_the_order_of_the_table_of_contents(project):
     assert [path.name for path in project.chapters()] == ["01-first.ipynb", "02-second.ipynb"]
+
+
+def test_an_appendix_is_executed_too_but_no_chapter(project):
+    for name in ("appendix/bench", "appendix/04-late", "chapters/interlude"):
+        path = write_notebook(project.book / f"{name}.ipynb")
+        toc = project.root / "_toc.yml"
+        toc.write_text(f"{toc.read_text()}      - file: {name}\n")
+        assert project.notebooks()[-1] == path
+    assert [path.name for path in project.chapters()] == ["01-first.ipynb", "02-second.ipynb"]
+    assert project.chapter("bench") == project.book / "appendix" / "bench.ipynb"
 
 
 @pytest.mark.parametrize("name", ["02", "02-second", "02-second.ipynb", "book/chapters/02-second.ipynb"])

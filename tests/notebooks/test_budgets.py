@@ -1,4 +1,4 @@
-"""Every chapter walks its paths at the larger budgets, at the smallest sizes."""
+"""Every executed page walks its paths at the larger budgets, at the smallest sizes."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ import pytest
 from mixlab.book.execute import code_cells, execute
 from mixlab.book.project import Project
 
-CHAPTERS = Project.find(Path(__file__).parent).chapters()
+PAGES = Project.find(Path(__file__).parent).notebooks()
 
 
 @pytest.mark.parametrize("budget", ["gpu", "paper"])
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("chapter", PAGES, ids=lambda path: path.stem)
 def test_a_dry_run_reaches_the_last_cell(chapter, budget, monkeypatch):
     monkeypatch.setenv("MIXLAB_DRY_RUN", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -19,7 +19,7 @@ def test_the_fact_stands_in_the_source_once_and_can_be_broken(mutation):
 
 
 def test_every_chapter_has_a_mutation():
-    assert {PROJECT.chapter(one.chapter) for one in MUTATIONS} == set(PROJECT.chapters())
+    assert {PROJECT.chapter(one.chapter) for one in MUTATIONS} >= set(PROJECT.chapters())
 
 
 def test_a_text_that_stands_nowhere_or_twice_is_refused():

@@ -1,4 +1,4 @@
-"""Rules that stored chapters obey, so that comparing them with a new run means something."""
+"""Rules that stored chapters and executed appendices obey, so that comparing them with a new run means something."""
 
 import json
 import re
@@ -13,9 +13,9 @@ from mixlab.book.execute import code_cells, tidy
 from mixlab.book.project import Project
 
 PROJECT = Project.find(Path(__file__).parent)
-CHAPTERS = PROJECT.chapters()
+PAGES = PROJECT.notebooks()
 
-every = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+every = pytest.mark.parametrize("chapter", PAGES, ids=lambda path: path.stem)
 
 
 def read(chapter):
@@ -44,7 +44,9 @@ def test_what_nbval_leaves_out_counts_as_exempt(source, tags, expected):
 
 
 def test_every_notebook_is_in_the_table_of_contents():
-    assert set(CHAPTERS) == set((PROJECT.book / "chapters").glob("*.ipynb"))
+    folders = PROJECT.book / "chapters", PROJECT.book / "appendix"
+    assert set(PAGES) == {path for folder in folders for path in folder.glob("*.ipynb")}
+    assert set(PROJECT.chapters()) == set(folders[0].glob("*.ipynb"))
 
 
 @every
@@ -79,8 +81,10 @@ def test_the_first_code_cell_sets_the_budget(chapter):
 
 
 @every
-def test_the_chapter_starts_with_the_shared_settings(chapter):
-    assert any(re.search(r"\bsetup\(\)", cell.source) for cell in code_cells(read(chapter))[:3])
+def test_the_chapter_starts_with_the_shared_settings_and_folds_them(chapter):
+    cells = code_cells(read(chapter))
+    (start,) = [cell for cell in cells[:3] if re.search(r"\bsetup\(\)", cell.source)]
+    assert all("hide-input" in cell.metadata.get("tags", []) for cell in (cells[0], start))
 
 
 @every
