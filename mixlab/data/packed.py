@@ -10,8 +10,8 @@ A packed set is a folder with
 - ``labels.npz``: ``train_fine`` and ``test_fine`` (N,) unsigned integers, ``fine_names`` (C,) strings. Coarse
   labels may stand beside them (``train_coarse``, ``test_coarse``, ``coarse_names``): a second set of labels for the
   same pictures.
-- ``checksums.json``: sha256 of the decoded pictures and of the labels (see `split_checksums`). Sets whose
-  checksums mixlab knows need no such file, and are held to what is known.
+- ``checksums.json``: sha256 of the decoded pictures and of the fine labels (see `split_checksums`). Sets whose
+  checksums mixlab knows need no such file, and are held to what is known; coarse labels are read of those alone.
 
 Everything is compared with the size that the set must have before it is unpacked, and nothing is written.
 """

@@ -68,7 +68,7 @@ def test_a_broken_download_leaves_the_root_as_it_was(tmp_path, broken):
     assert fetch(source(), tmp_path)
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10", "cifar100", "svhn"])
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10", "cifar100", "cifar100-coarse", "svhn"])
 def test_without_a_network_there_is_one_error_and_no_trace(name, tmp_path, monkeypatch):
     asked = []
 

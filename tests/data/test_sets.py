@@ -108,7 +108,7 @@ def test_the_gallery_without_its_package_says_what_to_install(monkeypatch):
         gallery.read(data_root())
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10", "cifar100", "svhn"])
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10", "cifar100", "cifar100-coarse", "svhn"])
 def test_an_absent_set_is_named_with_its_root_and_how_to_get_it(name, tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         load(name, tmp_path)

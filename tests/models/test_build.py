@@ -8,7 +8,7 @@ from torch import nn
 
 from mixlab.models import NAMES, Regularisers, build, initialise
 
-CHEAP = ["lenet", "preact-resnet18", "wideresnet-10-1", "pyramidnet-20-6", "resnet18", "resnext50_32x4d"]
+CHEAP = ["lenet", "bench-net", "preact-resnet18", "wideresnet-10-1", "pyramidnet-20-6", "resnet18", "resnext50_32x4d"]
 
 
 def seeded(seed):
@@ -133,7 +133,9 @@ def test_impossible_options(options, message):
     ("lenet", {"width": 8}, "width=8"),
     ("lenet", {"stochastic_depth": 0.5}, "stochastic_depth=0.5"),
     ("lenet", {"dropblock": 0.5}, "dropblock=0.5"), ("lenet", {"block_size": 3}, "block_size=3"),
-    ("resnet18", {"block_size": 9}, "block_size=9"),
+    ("resnet18", {"block_size": 9}, "block_size=9"), ("bench-net", {"block_size": 3}, "block_size=3"),
+    ("bench-net", {"dropout": 0.5, "stochastic_depth": 0.1}, "dropout=0.5, stochastic_depth=0.1"),
+    ("bench-net", {"dropblock": 0.1}, "dropblock=0.1"),
     ("resnet18", {"dropout": 0.5, "width": 32}, "width=32, dropout=0.5"),
     ("resnet18", {"dropblock": 0.1}, "dropblock=0.1"),
 ])

@@ -120,6 +120,17 @@ def test_lenet():
     assert count(build("lenet", 10)) == 61_706 + 25 * 2 * 6
 
 
+@pytest.mark.parametrize("width, channels, classes", [(16, 3, 20), (16, 1, 10), (24, 1, 10), (4, 2, 5)])
+def test_bench_net(width, channels, classes):
+    # The stem of 24 maps with a bias; six 3×3 convolutions: 24w + w², w·4w + (4w)², 2 (4w)² pairs of channels; two BNs
+    # in each group; a linear layer without a bias.
+    pairs = 24 * width + (1 + 4 + 16 + 16 + 16) * width**2
+    norms = 2 * 2 * (1 + 4 + 4) * width
+    expected = (4 * channels + 1) * 24 + 9 * pairs + norms + 4 * width * classes
+    assert count(build("bench-net", classes, channels, width)) == expected
+    assert width != 16 or count(build("bench-net", classes, channels)) == expected
+
+
 # torchvision's documented parameter counts for 1000 classes.
 @pytest.mark.parametrize("name, documented", [("resnet18", 11_689_512), ("resnet50", 25_557_032)])
 def test_torchvision(name, documented):

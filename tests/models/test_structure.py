@@ -7,11 +7,13 @@ from torch.nn import functional
 
 from mixlab.mixers import ManifoldMixup, Mixup
 from mixlab.models import build
+from mixlab.models.bench_net import LOGIT_SCALE, Scale
 from mixlab.models.preact_resnet import PreActBlock
 from mixlab.models.pyramidnet import PyramidBottleneck
 
 SMALL = {
     "lenet": {},
+    "bench-net": {"width": 4},
     "preact-resnet18": {"width": 4},
     "wideresnet-10-2": {"width": 4},
     "pyramidnet-20-6": {"width": 4},
@@ -168,6 +170,68 @@ def test_lenet_by_hand(generator):
     torch.testing.assert_close(network(images), logits)
 
 
+@pytest.mark.parametrize("size", [(9, 9), (28, 28), (32, 32), (33, 20)])
+def test_bench_net_shapes(size):
+    network = small("bench-net").eval()
+    assert network.layers == ("stem", "stage1", "stage2", "stage3")
+    maps = torch.zeros(2, 2, *size)
+    for stage, channels, halvings in (("stem", 24, 0), ("stage1", 4, 1), ("stage2", 16, 2), ("stage3", 16, 3)):
+        maps = getattr(network, stage)(maps)
+        assert maps.shape == (2, channels, *((side - 1) // 2**halvings for side in size))
+    assert network(torch.zeros(2, 2, *size)).shape == (2, 5)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (32, 8)])
+def test_bench_net_refuses_images_that_pooling_would_use_up(size):
+    with pytest.raises(ValueError, match=rf"at least 9×9 pixels, received \(2, 2, {size[0]}, {size[1]}\)"):
+        small("bench-net")(torch.zeros(2, 2, *size))
+
+
+def pooled(maps):
+    """The maximum of every 2×2 block; an odd last row or column is left out."""
+    rows, columns = maps.shape[2] // 2, maps.shape[3] // 2
+    return maps[:, :, :2 * rows, :2 * columns].reshape(*maps.shape[:2], rows, 2, columns, 2).amax((3, 5))
+
+
+def gelu(maps):
+    """A value times the probability that a standard normal one lies below it."""
+    return maps * 0.5 * (1 + torch.erf(maps / 2**0.5))
+
+
+def test_bench_net_by_hand(generator):
+    network = scramble(small("bench-net"), generator).eval().double()
+    network.stem[0].bias.data.normal_(generator=generator)
+    images = torch.randn(3, 2, 19, 28, generator=generator, dtype=torch.float64)
+    patches = images.unfold(2, 2, 1).unfold(3, 2, 1)  # (3, 2, 18, 27, 2, 2), one for each position
+    stem = network.stem[0]
+    maps = gelu(torch.einsum("bcyxij,kcij->bkyx", patches, stem.weight) + stem.bias[:, None, None])
+    for group in (network.stage1, network.stage2, network.stage3):
+        (first, second), (norm1, norm2) = of_kind(group, nn.Conv2d), of_kind(group, nn.BatchNorm2d)
+        maps = gelu(normalise(pooled(convolve(maps, first)), norm1))
+        maps = gelu(normalise(convolve(maps, second), norm2))
+    torch.testing.assert_close(network.features(images), maps, rtol=1e-9, atol=1e-9)
+    logits = maps.amax((2, 3)) @ network.head.linear.weight.T / 9
+    torch.testing.assert_close(network(images), logits, rtol=1e-9, atol=1e-9)
+    assert network.head.linear.bias is None
+    assert all(layer.bias is None for layer in of_kind(network, nn.Conv2d) if layer is not stem)
+
+
+def test_another_head_can_share_the_bench_net_s_scale(generator):
+    network = small("bench-net").eval()
+    images = torch.randn(2, 2, 28, 28, generator=generator)
+    features = network.head.flatten(network.head.pool(network.features(images)))
+    torch.testing.assert_close(Scale(LOGIT_SCALE)(network.head.linear(features)), network(images))
+    assert network.head.scale.factor == LOGIT_SCALE == 1 / 9
+
+
+def test_only_the_bench_net_says_that_it_may_be_channels_last_on_a_cpu():
+    """No strided convolution of one pixel, whose gradient oneDNN may write past its buffer."""
+    assert {name: small(name).channels_last_on_cpu for name in SMALL} == {
+        name: name == "bench-net" for name in SMALL}
+    layers = of_kind(small("bench-net"), nn.Conv2d)
+    assert {(layer.kernel_size, layer.stride) for layer in layers} == {((2, 2), (1, 1)), ((3, 3), (1, 1))}
+
+
 def test_head_reads_every_position(generator):
     """The mean commutes with the linear layer, which class activation maps rely on."""
     network = small("preact-resnet18").eval()
@@ -180,7 +244,7 @@ def test_head_reads_every_position(generator):
 
 @pytest.mark.parametrize("name", [name for name in SMALL if name != "lenet"])
 def test_channels_last(name, generator):
-    network = small(name, dropblock=0.1, stochastic_depth=0.1).eval()
+    network = small(name, **({} if name == "bench-net" else {"dropblock": 0.1, "stochastic_depth": 0.1})).eval()
     images = torch.randn(2, 2, 16, 12, generator=generator)
     expected = network(images)
     network.to(memory_format=torch.channels_last)

@@ -25,6 +25,14 @@ def test_the_papers_recipes_have_the_papers_values(name, values):
     assert recipe.report == ("last" if name == "co-mixup-cifar" else "best")
 
 
+@pytest.mark.parametrize(("name", "epochs"), [("bench-grey", 100), ("bench-colour", 60)])
+def test_the_bench_rises_over_a_fifth_of_its_epochs_and_falls_to_zero(name, epochs):
+    recipe = recipes[name]
+    assert (recipe.epochs, recipe.batch_size, recipe.report, recipe.nesterov) == (epochs, 100, "last", True)
+    rates = [recipe.learning_rate(share * epochs) for share in (0, 0.1, 0.2, 0.6, 1)]
+    assert rates == pytest.approx([0, 0.1, 0.2, 0.1, 0])
+
+
 def torchs(scheduler, epochs, **options):
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
     schedule = scheduler(optimizer, **options)
