@@ -25,4 +25,5 @@ def read(root: Path) -> tuple[Split, Split]:
     grey = np.floor(counts.reshape(-1, 1, 8, 8) * (255 / 16) + 0.5).astype(np.uint8)
     rows = Split(torch.from_numpy(grey), torch.from_numpy(labels.astype(np.int64)))
     train, test = hold_out(rows.labels, 0.2, generator("digits", "test"))
-    return rows.subset(train), rows.subset(test)
+    # New splits: there is no training file, so its rows are numbered from 0 like those of other sets.
+    return tuple(Split(rows.images[part], rows.labels[part]) for part in (train, test))

@@ -1,7 +1,7 @@
 """Networks of the papers' tables, built by name with initial weights from a generator.
 
 ``build`` makes them; one of ours is a ``Staged`` chain of named stages and a head, which Manifold Mixup can reach into.
-``inference`` asks one without changing it, ``noise`` gives dropout and its relatives a generator, ``mc_dropout``
+``inference`` asks one without changing it, ``tap`` reads a hidden layer, ``noise`` gives dropout and its relatives a generator, ``mc_dropout``
 samples predictions with dropout on. One file per architecture.
 """
 
@@ -12,5 +12,6 @@ from mixlab.models.noise import noise
 from mixlab.models.registry import NAMES, build
 from mixlab.models.regularisers import Regularisers
 from mixlab.models.staged import Staged
+from mixlab.models.tap import tap
 
-__all__ = ["NAMES", "Regularisers", "Staged", "build", "inference", "initialise", "mc_dropout", "noise"]
+__all__ = ["NAMES", "Regularisers", "Staged", "build", "inference", "initialise", "mc_dropout", "noise", "tap"]

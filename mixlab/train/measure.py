@@ -73,7 +73,7 @@ class Measures:
     def _share(self, split: Split, home: torch.device) -> Split:
         """The rows of this process."""
         if self.fabric.world_size > 1:
-            split = split.subset(torch.arange(self.fabric.global_rank, len(split), self.fabric.world_size))
+            split = split.subset(torch.arange(len(split))[self.fabric.global_rank :: self.fabric.world_size])
         return Split(split.images.to(home), split.labels.to(home))
 
     def _measure(self, name: str, *wanted: str) -> dict:

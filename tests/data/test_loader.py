@@ -59,6 +59,18 @@ def test_epochs_and_seeds_differ_and_iterating_counts_epochs():
     assert not same(list(loader.epoch(0)), list(other.epoch(0)))
 
 
+@pytest.mark.parametrize("world", [1, 2])
+def test_rows_name_the_images_of_a_batch_in_the_training_file(world):
+    whole = split()
+    part = whole.subset(torch.tensor([30, 2, 17, 9, 8, 36]))
+    loaders = [Loader(part, 4, **GREY, rank=rank, world=world) for rank in range(world)]
+    batches = [batch for loader in loaders for batch in loader.epoch(1)]
+    for images, labels, rows in batches:
+        assert torch.equal(images, normalise(whole.images[rows], **GREY))
+        assert torch.equal(labels, whole.labels[rows])
+    assert sorted(torch.cat([batch.rows for batch in batches]).tolist()) == [2, 8, 9, 17, 30, 36]
+
+
 def test_order_does_not_depend_on_the_augmentation():
     plain, augmented = (Loader(split(), 8, **GREY, augment=name) for name in ("none", "crop-flip"))
     for (_, one, _), (_, two, _) in zip(plain.epoch(0), augmented.epoch(0), strict=True):

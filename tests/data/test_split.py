@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixlab.data import Dataset, Split
+from mixlab.data import Dataset, Split, load
 
 
 def rows(count=6):
@@ -19,6 +19,23 @@ def test_subset_takes_the_same_rows_of_every_part():
     assert part.labels.tolist() == [4, 0]
     for name in ("images", "masks", "boxes"):
         assert torch.equal(getattr(part, name), getattr(rows(), name)[take])
+
+
+def test_row_numbers_mean_the_same_image_after_any_choice():
+    whole = rows()
+    part = whole.subset(torch.tensor([5, 1, 3])).subset(torch.tensor([True, False, True]))
+    assert whole.rows.tolist() == [0, 1, 2, 3, 4, 5] and part.rows.tolist() == [5, 3]
+    assert torch.equal(part.images, whole.images[part.rows])
+
+
+@pytest.mark.parametrize(("validation", "limit"), [(0.0, None), (0.2, 300), (0.1, 64)])
+def test_rows_of_a_loaded_set_are_those_of_its_training_file(validation, limit):
+    whole = load("digits", validation=0.0).train
+    data = load("digits", validation=validation, limit=limit, seed=3)
+    for split in (data.train, data.validation):
+        assert torch.equal(split.images, whole.images[split.rows])
+    both = torch.cat([data.train.rows, data.validation.rows]).tolist()
+    assert len(set(both)) == len(both)
 
 
 def test_subset_by_a_mask_and_without_masks():
@@ -37,6 +54,7 @@ def test_subset_by_a_mask_and_without_masks():
         ({"labels": np.zeros(6, np.int64)}, "labels as a tensor, received ndarray"),
         ({"masks": torch.zeros(6, 2, 3, dtype=torch.uint8)}, r"masks as torch.uint8 of shape \(6, 2, 2\)"),
         ({"boxes": torch.zeros(6, 5, dtype=torch.int64)}, r"boxes as torch.int64 of shape \(6, 4\)"),
+        ({"rows": torch.zeros(5, dtype=torch.int64)}, r"rows as torch.int64 of shape \(6\)"),
     ],
 )
 def test_wrong_parts_are_named(change, message):

@@ -62,6 +62,13 @@ def test_ranks_together_see_the_global_batch():
         assert same([[part[rank::2] for part in batch] for batch in whole], part)
 
 
+@pytest.mark.parametrize("mixer", [None, CutMix(alpha=1.0, num_classes=8)])
+def test_rows_are_positions_in_the_dataset(mixer):
+    loader = StreamingLoader(Pictures(), 4, mixer=mixer, seed=2)
+    order = loader.schedule.order(1)
+    assert torch.equal(torch.cat([batch.rows for batch in loader.epoch(1)]), order)
+
+
 def test_targets_are_those_of_the_mix_that_was_applied():
     pictures = [(torch.full((3, 8, 8), float(label)), label) for label in range(8)]
     for images, targets, _ in StreamingLoader(pictures, 8, mixer=CutMix(alpha=1.0, num_classes=8)):

@@ -1,5 +1,6 @@
 """What holds for every mixer, on every kind of batch: one suite over all of them and their compositions."""
 
+import json
 import pickle
 
 import pytest
@@ -461,6 +462,39 @@ def test_a_mixer_takes_images_and_labels_and_nothing_else():
     for batch in ((images,), (images, labels, labels), ((images, labels, images),)):
         with pytest.raises(ValueError, match="expected images and labels, received"):
             CutMix(num_classes=2)(*batch)
+
+
+@every_mixer
+def test_a_mixer_is_plain_data_and_back(name):
+    mixer = ALL_MIXERS[name](num_classes=CLASSES, seed=3)
+    config = json.loads(json.dumps(mixers.to_config(mixer)))
+    again = mixers.from_config(config)
+    assert again == mixer and hash(again) == hash(mixer) and repr(again) == repr(mixer)
+    images, labels = torch.rand(5, 2, 8, 8, generator=seeded()), _labels(5)
+    assert same_mix(*(each.draw(images, labels, generator=seeded(4)) for each in (mixer, again)))
+
+
+def test_defaults_are_left_out_and_tensors_come_back():
+    assert mixers.to_config(mixers.CutMix()) == {"name": "cutmix"}
+    grey = mixers.Cutout(4, fill=torch.tensor([0.25, 0.5, 1.0]).view(3, 1, 1))
+    assert mixers.from_config(json.loads(json.dumps(mixers.to_config(grey)))) == grey
+
+
+def test_a_mixer_without_a_name_has_no_plain_form():
+    class Mine(mixers.CutMix):
+        pass
+
+    with pytest.raises(ValueError, match="expected a mixer of .*'cutmix'.*received .*Mine"):
+        mixers.to_config(Mine())
+
+
+@every_mixer
+def test_saliency_goes_through_every_mixer_and_must_fit(name):
+    images, labels, mixer = torch.rand(5, 2, 8, 6, generator=seeded()), _labels(5), ALL_MIXERS[name]()
+    plain = mixer.draw(images, labels, generator=seeded(4))
+    assert same_mix(plain, mixer.draw(images, labels, saliency=torch.ones(5, 8, 6), generator=seeded(4)))
+    with pytest.raises(ValueError, match=r"saliency of shape \(5, 8, 6\) .* received \(5, 6, 8\)"):
+        mixer.draw(images, labels, saliency=torch.ones(5, 6, 8))
 
 
 @pytest.mark.parametrize("name", mixers.MIXERS)

@@ -9,7 +9,8 @@ from torch import nn
 import mixlab.train.checkpoint as checkpoint
 from mixlab.data import load
 from mixlab.mixers import DCutMix
-from mixlab.risk import EmpiricalRisk, VicinalRisk
+from mixlab.models import tap
+from mixlab.risk import EmpiricalRisk, VicinalRisk, soft_cross_entropy
 from mixlab.rng import generator
 from mixlab.train import Cosine, Recipe, fit
 
@@ -64,6 +65,32 @@ class Failing(EmpiricalRisk):
         if torch.distributed.get_rank() == 1:
             raise self.error
         return super().forward(*arguments, **options)
+
+
+class Headed(EmpiricalRisk):
+    """A second head on the hidden layer, learned by the risk, and a teacher that is not."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.teacher = initialised(nn.Linear(32, 10)), initialised(nn.Linear(32, 10), seed=1)
+        self.teacher.requires_grad_(False)
+
+    def forward(self, model, batch, *, step=0, generator=None):
+        with tap(model, "4", input=True) as hidden:
+            loss = super().forward(model, batch)
+        second = soft_cross_entropy(self.head(hidden.value), self.teacher(hidden.value).softmax(1))
+        return loss + second
+
+
+class OnlyTaught(EmpiricalRisk):
+    """A risk with nothing to learn, and a teacher."""
+
+    def __init__(self):
+        super().__init__()
+        self.teacher = initialised(nn.Linear(64, 10), seed=1).requires_grad_(False)
+
+    def forward(self, model, batch, *, step=0, generator=None):
+        return soft_cross_entropy(model(batch.images), self.teacher(batch.images.flatten(1)).softmax(1))
 
 
 class NotANumber(EmpiricalRisk):

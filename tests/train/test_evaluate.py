@@ -6,6 +6,7 @@ from torch import nn
 
 from mixlab.data import Split
 from mixlab.train import evaluate, predict
+from mixlab.train.evaluate import metrics, totals
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)
 
@@ -35,6 +36,40 @@ def test_error_and_loss_are_what_counting_gives(model, split):
     assert measured.count == 53
     assert measured.error == pytest.approx(100 * wrong / 53)
     assert measured.loss == pytest.approx(loss.item(), rel=1e-5)
+
+
+def of_probabilities(probabilities, labels):
+    """Metrics of a network that gives these probabilities (N, C) of images that are the rows' numbers."""
+    logits = torch.tensor(probabilities, dtype=torch.float64).log()
+    return metrics(totals(logits, torch.tensor(labels)))
+
+
+def test_calibration_error_is_what_counting_by_bins_gives(model, split):
+    logits = predict(model, split, mean=MEAN, std=STD) / 30  # less sure, so that several bins are filled
+    probabilities = logits.double().softmax(1)
+    expected, filled = 0.0, 0
+    for number in range(15):
+        rows = [row for row in range(53) if number / 15 <= float(probabilities[row].max()) < (number + 1) / 15]
+        if rows:
+            filled += 1
+            right = sum(int(probabilities[row].argmax()) == int(split.labels[row]) for row in rows) / len(rows)
+            sure = sum(float(probabilities[row].max()) for row in rows) / len(rows)
+            expected += len(rows) / 53 * abs(right - sure)
+    assert filled >= 5
+    assert metrics(totals(logits, split.labels)).ece == pytest.approx(100 * expected)
+
+
+def test_calibration_error_by_hand():
+    """Two bins: 90 % sure and right once in two, 60 % sure and right; halves weigh .4 each."""
+    two = of_probabilities([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]], [0, 1, 0, 0])
+    assert two.ece == pytest.approx(100 * (0.5 * 0.4 + 0.5 * 0.4))
+    assert of_probabilities([[1.0, 0.0]] * 2, [0, 1]).ece == pytest.approx(50)  # certain: the last bin, not one more
+
+
+def test_sums_of_shards_add_up_to_those_of_the_whole(model, split):
+    logits = predict(model, split, mean=MEAN, std=STD)
+    shards = sum(totals(logits[rank::3], split.labels[rank::3]) for rank in range(3))
+    torch.testing.assert_close(shards, totals(logits, split.labels))
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 52, 53, 500])

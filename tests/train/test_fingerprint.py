@@ -40,7 +40,7 @@ class Silent:
     def __init__(self, alpha, slow=()):
         self.mixer, self._slow = Mixup(alpha), slow
 
-    def draw(self, images, labels, *, generator=None):
+    def draw(self, images, labels, *, saliency=None, generator=None):
         return self.mixer.draw(images, labels, generator=generator)
 
 
@@ -59,6 +59,32 @@ class Weighted(EmpiricalRisk):
         self.factor, self.function, self.table = factor, function, table
         self.register_buffer("weights", torch.tensor(weights))
         self.scale = nn.Parameter(torch.ones(()))
+
+
+class Taught(EmpiricalRisk):
+    """A risk with a frozen network inside."""
+
+    def __init__(self, seed, frozen=True):
+        super().__init__()
+        self.teacher = nn.Linear(4, 2)
+        nn.init.normal_(self.teacher.weight, generator=torch.Generator().manual_seed(seed))
+        nn.init.zeros_(self.teacher.bias)
+        self.teacher.requires_grad_(not frozen)
+
+
+def test_two_teachers_make_two_runs_and_weights_that_are_trained_do_not(digits):
+    assert of(digits, risk=Taught(0)) == of(digits, risk=Taught(0))
+    assert of(digits, risk=Taught(0)) != of(digits, risk=Taught(1))
+    assert of(digits, risk=Taught(0, frozen=False)) == of(digits, risk=Taught(1, frozen=False))
+
+
+def test_frozen_weights_of_a_network_count(digits):
+    def frozen(value):
+        model = network()
+        nn.init.constant_(model[2].weight.requires_grad_(False), value)
+        return model
+
+    assert of(digits, frozen(0.0)) == of(digits, frozen(0.0)) != of(digits, frozen(1.0))
 
 
 RISKS = [

@@ -416,3 +416,70 @@ def test_a_place_for_checkpoints_that_is_a_file_is_refused_before_training(tmp_p
         fit(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), EmpiricalRisk(), load("digits"), recipes["demo"],
             device="cpu", checkpoint=occupied / "run")
     assert occupied.read_text() == "kept" and [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_recipe_in_halves_measures_at_half_time_and_at_the_end(digits, tmp_path):
+    """The curves have gaps in between; clean training errors are those of the network at that time."""
+    recipe = replace(RECIPE, measured="halves")
+    model = network()
+    result = train(model, digits, VicinalRisk(Mixup(1.0)), recipe, checkpoint=tmp_path)
+    assert recipe.epochs == 3
+    for name in ("validation_error", "validation_loss", "train_error"):
+        first, half, last = result.curves[name]
+        assert first is None and half is not None and last is not None
+    shorter = network()
+    half = Stopping(Mixup(1.0), calls=2 * 5)
+    with pytest.raises(InterruptedError):
+        train(shorter, digits, half, recipe)
+    at_half = evaluate(shorter, digits.train, mean=digits.mean, std=digits.std)
+    assert result.last["half_time_train_error"] == result.curves["train_error"][1] == pytest.approx(at_half.error)
+    at_end = evaluate(model, digits.train, mean=digits.mean, std=digits.std)
+    assert result.last["train_error"] == pytest.approx(at_end.error)
+    assert result.best is None
+    lines = (tmp_path / "curves.csv").read_text().splitlines()
+    assert len(lines) == 4 and lines[1].endswith(",,,")
+
+
+class Stopping(VicinalRisk):
+    """The mixing risk, which raises after some calls."""
+
+    def __init__(self, mixer, calls):
+        super().__init__(mixer)
+        self.calls = calls
+
+    def forward(self, *arguments, **options):
+        self.calls -= 1
+        if self.calls < 0:
+            raise InterruptedError
+        return super().forward(*arguments, **options)
+
+
+def test_halves_leave_no_best_epoch_to_report():
+    with pytest.raises(ValueError, match="expected report of last with measured='halves'"):
+        replace(RECIPE, measured="halves", report="best")
+    with pytest.raises(ValueError, match="expected measured of epoch, halves, received 'often'"):
+        replace(RECIPE, measured="often")
+
+
+def test_a_risk_is_told_the_step_across_epochs(digits):
+    class Counting(EmpiricalRisk):
+        steps = []
+
+        def forward(self, model, batch, *, step=0, generator=None):
+            self.steps.append((step, tuple(batch.rows.tolist())))
+            return super().forward(model, batch)
+
+    train(network(), digits, Counting())
+    steps, rows = zip(*Counting.steps, strict=True)
+    assert steps == tuple(range(15))
+    assert sorted(sum(rows[:5], ())) == sorted(digits.train.rows.tolist()) == sorted(sum(rows[5:10], ()))
+
+
+def test_frozen_parameters_stay_as_they_are(digits):
+    model, risk = network(), EmpiricalRisk()
+    risk.teacher = nn.Linear(2, 2).requires_grad_(False)
+    first = next(model.parameters()).requires_grad_(False)
+    before = first.clone(), risk.teacher.weight.clone(), list(model.parameters())[-1].clone()
+    train(model, digits, risk)
+    assert torch.equal(first, before[0]) and torch.equal(risk.teacher.weight, before[1])
+    assert not torch.equal(list(model.parameters())[-1], before[2])

@@ -12,7 +12,7 @@ from mixlab.data import Loader, load
 from mixlab.mixers import DCutMix
 from mixlab.risk import EmpiricalRisk, VicinalRisk
 from mixlab.rng import generator
-from mixlab.train import Cosine, Recipe, fit
+from mixlab.train import Cosine, MultiStep, Recipe, fit
 from mixlab.train.lock import LOCK, alone
 
 RECIPE = Recipe("test", epochs=5, batch_size=64, lr=0.1, schedule=Cosine(), momentum=0.9, nesterov=True,
@@ -74,6 +74,26 @@ def test_partners_are_local_and_generators_follow_from_seed_rank_and_step(digits
     one_epoch = replace(RECIPE, epochs=1)
     result = fit(network(), VicinalRisk(mixer), digits, one_epoch, seed=3, device="cpu", processes=2)
     assert result.losses[0] == pytest.approx(sum(shares) / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("risk", ["Headed", "OnlyTaught"])
+def test_one_step_on_two_processes_is_the_step_on_one(runs, risk):
+    """A hidden layer read by a hook, a head that the risk learns, a teacher that nobody trains."""
+    step = Recipe("step", epochs=1, batch_size=64, lr=1.0, schedule=MultiStep(()), momentum=0.0, nesterov=False,
+                  weight_decay=0.0, augment="none", report="last", source="these tests")
+    data, gradients = load("digits", limit=64, validation=0.0), []
+    for processes in (1, 2):
+        model = runs.initialised(nn.Sequential(
+            nn.Flatten(), nn.Linear(64, 32), nn.Tanh(), nn.Identity(), nn.Linear(32, 10)))
+        objective = getattr(runs, risk)()
+        before = [parameter.detach().clone() for parameter in (*model.parameters(), *objective.parameters())]
+        fit(model, objective, data, step, seed=3, device="cpu", processes=processes)
+        after = [parameter.detach() for parameter in (*model.parameters(), *objective.parameters())]
+        gradients.append([first - second for first, second in zip(before, after, strict=True)])
+    for one, two in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
+    moved = [bool(gradient.abs().max() > 1e-3) for gradient in gradients[0]]
+    assert moved[:4] == [True] * 4 and moved[-2:] == [False] * 2 and all(moved[4:-2])
 
 
 def test_networks_larger_than_what_a_pipe_holds_come_back(digits):

@@ -1,0 +1,60 @@
+"""A record is for ever: what was complete stays complete, whatever fields and names are added."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from mixlab.reproduce import Run, get, missing, names
+from mixlab.reproduce.execute import measure_of
+from mixlab.reproduce.plan import ALIASES, MEASURES
+from mixlab.reproduce.runner import record_path
+from mixlab.train import read_record
+
+# The experiments whose records were all there when fields began to be added.
+COMPLETE = ("box-fill", "dropout-rate", "k-image", "label-corruption", "mixed-parts", "same-number", "uncertainty",
+            "width-strength")
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+def test_no_record_is_missing(name):
+    experiment = get(name)
+    assert len(experiment.runs) > 8
+    assert missing(experiment) == []
+
+
+@dataclass(frozen=True)
+class Later(Run):
+    """A run with a field that records do not have yet."""
+
+    task: str = "classification"
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+def test_a_field_that_is_added_changes_no_run_that_leaves_it_alone(name):
+    run = get(name).runs[0]
+    config = read_record(record_path(get(name), run))["what"]["config"]
+    later = Later(**run.as_dict())
+    assert later.same_as(config) and later.digest() == run.digest()
+    assert not Later(**run.as_dict(), task="generation").same_as(config)
+    assert Later(**run.as_dict(), task="generation").as_dict()["task"] == "generation"
+
+
+def test_any_other_field_makes_another_run():
+    run = get("k-image").runs[0]
+    config = run.as_dict()
+    for name, value in config.items():
+        assert not run.same_as(config | {name: "another" if value != "another" else None}), name
+
+
+def test_measures_have_short_names_and_the_old_ones_mean_the_same():
+    assert set(ALIASES.values()) <= set(MEASURES)
+    run = get("label-corruption").runs[0]
+    old = {new: old for old, new in ALIASES.items()}["memorised"]
+    assert run.as_dict()["measure"] == "memorised"
+    assert run.same_as(run.as_dict() | {"measure": old})
+    for name in (*MEASURES, *ALIASES):
+        assert callable(measure_of(Run("a", "A", "shapes", "lenet", {}, "demo", 0, measure=name)))
+
+
+def test_experiments_are_found_in_the_rooms_of_chapters():
+    assert "bench" in names() and get("bench").runs
