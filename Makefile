@@ -43,7 +43,7 @@ notebooks: $(READY)  ## Write fresh outputs into the chapters.
 # One call, so that pytest's last line speaks for everything: tests, examples in docstrings, chapters, links.
 test: $(READY)  ## Run every test.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules --nbval \
-		--nbval-sanitize-with=tests/notebooks/sanitize.cfg tests mixlab book/chapters
+		--nbval-sanitize-with=tests/notebooks/sanitize.cfg tests mixlab book/chapters book/appendix
 
 test-gpu: $(READY)  ## Run the tests that need a CUDA device.
 	$(BIN)/python -m pytest -m gpu tests
