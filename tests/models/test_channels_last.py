@@ -21,35 +21,32 @@ del values
 """
 
 TRAINING = """
-import sys
-
 import torch
 from torch.nn.functional import cross_entropy
 
 from mixlab.models import build
 
 torch.set_num_threads(1)
-width, channels, size, batch, steps = map(int, sys.argv[1:])
 draws = torch.Generator().manual_seed(0)
-network = build("bench-net", 10, channels, width).to(memory_format=torch.channels_last)
-assert network.channels_last_on_cpu
-optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, nesterov=True)
-for step in range(steps):
-    rows = batch - step % 3  # the last batch of an epoch is another size, with other kernels
-    images = torch.randn(rows, channels, size, size, generator=draws)
-    loss = cross_entropy(network(images), torch.randint(10, (rows,), generator=draws))
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-assert loss.isfinite()
+for width, channels, size in ((16, 3, 32), (24, 1, 28), (3, 2, 9)):
+    network = build("bench-net", 10, channels, width).to(memory_format=torch.channels_last)
+    assert network.channels_last_on_cpu
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, nesterov=True)
+    for step in range(100):
+        rows = 9 - step % 3  # the last batch of an epoch is of another size, and may take other kernels
+        images = torch.randn(rows, channels, size, size, generator=draws)
+        loss = cross_entropy(network(images), torch.randint(10, (rows,), generator=draws))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.isfinite()
 print("trained")
 """
 
 
-def fresh(program, *arguments):
+def fresh(program, **environment):
     """Run ``program`` in a process of its own."""
-    command = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.run(command, env=os.environ | CHECKED, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", program], env=os.environ | CHECKED | environment, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +56,9 @@ def checking():
         pytest.skip("glibc's libc_malloc_debug.so.0 is not installed: nothing would be checked")
 
 
-@pytest.mark.parametrize("width, channels, size, batch", [(16, 3, 32, 12), (24, 1, 28, 12), (3, 2, 9, 5)])
-def test_training_in_channels_last_order_stays_within_its_buffers(checking, width, channels, size, batch):
-    process = fresh(TRAINING, width, channels, size, batch, 200)
+# oneDNN has other kernels for each set of instructions. Under AVX2 the gradient of a strided 1×1 convolution fails here
+# at once; the variable says nothing to processors that are no x86.
+@pytest.mark.parametrize("instructions", ["DEFAULT", "AVX2"])
+def test_training_in_channels_last_order_stays_within_its_buffers(checking, instructions):
+    process = fresh(TRAINING, ONEDNN_MAX_CPU_ISA=instructions)
     assert (process.returncode, process.stdout) == (0, "trained\n"), process.stderr
