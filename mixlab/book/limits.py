@@ -67,8 +67,8 @@ def exceeded(notebook: NotebookNode) -> list[str]:
     Raises:
         SyntaxError: if a code cell is not plain Python (a magic, say).
     """
-    found = [f"{number} {what} (limit {LIMITS[what]})"
-             for what, number in counts(notebook).items() if number > LIMITS[what]]  # fmt: skip
+    reached = counts(notebook)
+    found = [f"{reached[what]} {what} (limit {limit})" for what, limit in LIMITS.items() if reached[what] > limit]
     for number, cell in enumerate(code_cells(notebook), start=1):
         imports = any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(ast.parse(cell.source)))
         if imports and not tags(cell) & (FOLDED | {FROM_SCRATCH}):

@@ -68,8 +68,10 @@ def needed(notebook: NotebookNode, number: int) -> list[str]:
     cells = code_cells(notebook)
     scratch = [index for index, cell in enumerate(cells) if FROM_SCRATCH in tags(cell)]
     if not 1 <= number <= len(scratch) or scratch[number - 1] + 1 == len(cells):
-        raise ValueError(f"expected from-scratch cell {number} and a code cell after it, "
-                         f"received a chapter with {len(scratch)} from-scratch and {len(cells)} code cells")  # fmt: skip
+        raise ValueError(
+            f"expected from-scratch cell {number} and a code cell after it, "
+            f"received a chapter with {len(scratch)} from-scratch and {len(cells)} code cells"
+        )
     starts = [index for index, cell in enumerate(cells) if re.search(r"\bsetup\(\)", cell.source)]
     chosen = [*range(starts[0] + 1 if starts else 0), *scratch[:number], scratch[number - 1] + 1]
     return [cells[index].source for index in chosen]

@@ -1,4 +1,4 @@
-"""A chapter to begin with: the parts of a page in their order, with cells that run as they are, on the example of Mixup."""
+"""A chapter to begin with: the parts of a page in their order, and cells that run, on the example of Mixup."""
 
 import re
 
@@ -120,7 +120,7 @@ exhibits([exhibit(title, mix, photographs, names) for title, mix in draws.items(
 plt.show()
 """
 
-SEE_IT_ALT = "Three photographs, each blended with another, in columns for alpha 0.2, 1 and 8, above their masks and labels."
+SEE_IT_ALT = "Three columns for alpha 0.2, 1 and 8: a photograph blended with another, the shares below, the label at the foot."
 
 DOES_IT_HELP = """\
 What to see in {numref}`fig-<label>-see` is said here, in one sentence.

@@ -90,7 +90,8 @@ def test_a_chapter_without_such_a_cell_is_found():
 
 
 def test_the_cells_that_a_method_needs_are_the_start_and_the_methods():
-    cells = ["budget = 'cpu'", SETUP, "by = 'hand'", scratch("a = 1"), "assert a", "b = 2", scratch("c = a"), "assert c"]
+    first, second = [scratch("a = 1"), "assert a"], [scratch("c = a"), "assert c"]
+    cells = ["budget = 'cpu'", SETUP, "by = 'hand'", *first, "b = 2", *second]
     assert needed(chapter(*cells), 1) == ["budget = 'cpu'", SETUP, "a = 1", "assert a"]
     assert needed(chapter(*cells), 2) == ["budget = 'cpu'", SETUP, "a = 1", "c = a", "assert c"]
 
