@@ -120,7 +120,7 @@ exhibits([exhibit(title, mix, photographs, names) for title, mix in draws.items(
 plt.show()
 """
 
-SEE_IT_ALT = "Three columns for alpha 0.2, 1 and 8: a photograph blended with another, the shares below, the label at the foot."
+SEE_IT_ALT = "Three columns, for alpha 0.2, 1 and 8: a photograph blended with another, their shares, the label."
 
 DOES_IT_HELP = """\
 What to see in {numref}`fig-<label>-see` is said here, in one sentence.
