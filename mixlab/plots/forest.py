@@ -84,7 +84,7 @@ def forest(differences: Mapping[str, Mapping[str, Difference]], baseline: str,
             Line2D([], [], color=sure, marker="s", markersize=5, label=_rule(drawn)),
             Line2D([], [], color=unsure, marker="o", markersize=5, markerfacecolor="white", label="undecided"),
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+        figure.legend(handles=handles, loc="outside upper center", ncols=2, fontsize=8, frameon=False)
     return figure
 
 

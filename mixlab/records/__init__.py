@@ -29,8 +29,9 @@ Secondary ones are a family. Whatever one call of `compared` compares, all rows 
 
     >>> found = records.compared(frame, baseline="smoothing")
     >>> shown = records.table(frame, {"test error, %": "test_error", "minus smoothing": found["test_error"]})
-    >>> shown.loc["LaMix"].tolist()
-    ['5', '16.86 ± 0.18', '-0.24 [-0.35, -0.13] *']
+    >>> print(shown["minus smoothing"].to_string().replace("\\xa0", " "))
+    smoothing                         –
+    LaMix        -0.24 [-0.35, -0.13] *
 
 The rule is one for all of them, paired or not, alone or in a family: see `Difference`.
 """

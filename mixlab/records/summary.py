@@ -28,7 +28,8 @@ def table(frame, columns: Mapping[str, str | Mapping[str, Difference]], rows: Se
 
     Returns:
         A pandas DataFrame of strings with the rows as its index. Its HTML is the same in every run. The number of seeds
-        is that of the records; a difference over fewer says so.
+        is that of the records; a difference over fewer says so. Where a narrow column may not break a line, spaces are
+        no-break spaces.
 
     Raises:
         ValueError: as `compared`; for digits of a column that is not there.
@@ -44,7 +45,8 @@ def table(frame, columns: Mapping[str, str | Mapping[str, Difference]], rows: Se
         >>> columns = {
         ...     "error, %": "test_error", "minus ERM": compared(frame, "ERM")["test_error"], "NLL": "NLL",
         ... }
-        >>> print(table(frame, columns, rows=["ERM", "Mixup"], digits={"NLL": 3}).to_string())
+        >>> shown = table(frame, columns, rows=["ERM", "Mixup"], digits={"NLL": 3})
+        >>> print(shown.to_string().replace("\\xa0", " "))
               seeds      error, %               minus ERM            NLL
         ERM       5  17.60 ± 0.48                       –  0.606 ± 0.011
         Mixup     5  15.92 ± 0.26  -1.68 [-2.22, -1.14] *  0.520 ± 0.007
@@ -73,11 +75,17 @@ def _spread(values: Sequence[float], places: int) -> str:
     if not values:
         return DASH
     mean = f"{np.mean(values):.{places}f}"
-    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{places}f}"
+    return mean if len(values) == 1 else _unbroken(f"{mean} ± {np.std(values, ddof=1):.{places}f}")
 
 
 def _difference(difference: Difference | None, seeds: int | None, places: int) -> str:
     if difference is None:
         return DASH
     fewer = f" ({difference.seeds} seeds)" if difference.seeds not in (1, seeds) else ""
-    return f"{difference:.{places}f}{fewer}{' *' if difference.ordered else ''}"
+    mean, _, interval = f"{difference:.{places}f}{fewer}{' *' if difference.ordered else ''}".partition(" ")
+    return f"{mean} {_unbroken(interval)}"
+
+
+def _unbroken(text: str) -> str:
+    """A narrow column may not break there: spaces become no-break spaces."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")

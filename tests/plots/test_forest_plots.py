@@ -93,6 +93,12 @@ def test_twenty_rows_in_three_panels_fit_a_page():
     below = [label for label in texts if label.height]
     assert len(below) == 20 and all(lower.y1 <= upper.y0 for upper, lower in zip(below, below[1:]))
     assert all(label.x0 >= 0 for label in below)
+    ticks = [label.get_window_extent() for label in figure.axes[0].get_xticklabels() if label.get_text()]
+    words = figure.findobj(lambda artist: getattr(artist, "get_text", str)() == "minus “ERM”")[0].get_window_extent()
+    legend = figure.legends[0].get_window_extent()
+    assert 0 <= words.y0 and words.y1 <= min(label.y0 for label in ticks)
+    assert 0 <= legend.x0 and legend.x1 <= figure.bbox.x1 and legend.y1 <= figure.bbox.y1
+    assert all(axis.title.get_window_extent().y1 <= legend.y0 for axis in figure.axes)
     boxes = [axis.get_window_extent() for axis in figure.axes]
     assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:])) and min(box.width for box in boxes) > 90
 
