@@ -29,7 +29,7 @@ class Loader:
         mean: of every channel, white is 1 (`Dataset.mean`).
         std: standard deviation of every channel (`Dataset.std`).
         augment: ``"none"``, ``"crop"`` (4 black pixels on each side, random window), ``"flip"`` or
-            ``"crop-flip"``.
+            ``"crop-flip"``; ``"crop2-flip"`` pads by 2 pixels in place of 4.
         shuffle: draw a new order for every epoch.
         drop_last: leave the rows out that do not fill a batch (others every epoch, where shuffled).
         seed: start of all randomness.

@@ -83,3 +83,10 @@ def test_normalise_refuses_wrong_constants():
         normalise(image, (0.5,), (1.0, 1.0, 1.0))
     with pytest.raises(ValueError, match="positive standard deviations"):
         normalise(image, (0.5,) * 3, (1.0, 0.0, 1.0))
+
+
+def test_the_smaller_crop_moves_pictures_by_two_pixels_and_mirrors_them():
+    images = pictures(300, 6, 6, channels=1)
+    seen = AUGMENTATIONS["crop2-flip"](images, torch.Generator().manual_seed(0))
+    for image, one in zip(images, seen):
+        assert any(torch.equal(one, way) for row in windows(image, 2) for cut in row for way in (cut, cut.flip(-1)))

@@ -97,7 +97,7 @@ def test_loading_draws_nothing_from_the_global_generator():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"augment": "cutout"}, "none, crop, flip, crop-flip as augment, received 'cutout'"),
+        ({"augment": "cutout"}, "none, crop, flip, crop-flip, crop2-flip as augment, received 'cutout'"),
         ({"batch_size": 0}, "at least 1, received 0"),
         ({"batch_size": 8.0}, "integer batch size .* received 8.0"),
         ({"rank": 2, "world": 2}, "rank from 0 to 1, received 2"),
