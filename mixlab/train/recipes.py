@@ -55,13 +55,13 @@ _ALL = (
     ),
     Recipe(
         name="bench-grey", epochs=100, batch_size=100, lr=0.2, schedule=Cosine(warmup=20), momentum=0.9, nesterov=True,
-        weight_decay=1e-3, augment="crop-flip", report="last", measured="halves",
+        weight_decay=1e-3, augment="crop2-flip", report="last", measured="halves",
         source="this book, for bench-net on 500 images of Fashion-MNIST: long enough that training without mixing has "
         "fitted them by half-time",
     ),
     Recipe(
         name="bench-colour", epochs=60, batch_size=100, lr=0.2, schedule=Cosine(warmup=12), momentum=0.9,
-        nesterov=True, weight_decay=1e-3, augment="crop-flip", report="last",
+        nesterov=True, weight_decay=1e-3, augment="crop2-flip", report="last",
         measured="halves",
         source="this book, for bench-net on 1,000 images of CIFAR-100 with its 20 superclasses, as 'bench-grey'",
     ),

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mixlab.models import NAMES, Regularisers, build, initialise
+from mixlab.models.initialise import IdentityConv2d
 
 CHEAP = ["lenet", "bench-net", "preact-resnet18", "wideresnet-10-1", "pyramidnet-20-6", "resnet18", "resnext50_32x4d"]
 
@@ -65,6 +66,16 @@ def test_convolutions_are_normal_with_variance_by_fan_out():
 def test_grouped_convolutions_start_as_in_torchvision():
     layer = initialise(nn.Conv2d(256, 256, 3, groups=8, bias=False), seeded(0))
     assert abs(layer.weight.var().item() / (2 / (9 * 256)) - 1) < 4 * math.sqrt(2 / layer.weight.numel())
+
+
+@pytest.mark.parametrize("channels, out", [(3, 3), (3, 5), (5, 3)])
+def test_identity_convolutions_hand_their_channels_on(channels, out):
+    layer = initialise(IdentityConv2d(channels, out, 3, padding=1, bias=True), seeded(0))
+    maps = torch.randn(2, channels, 4, 5, generator=seeded(1))
+    shared = min(channels, out)
+    assert torch.equal(layer(maps)[:, :shared], maps[:, :shared])
+    usual = initialise(nn.Conv2d(channels, out, 3, padding=1), seeded(0))
+    assert torch.equal(layer.weight[shared:], usual.weight[shared:])  # the others, by the same draws
 
 
 def test_linear_layers_are_uniform():

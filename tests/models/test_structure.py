@@ -216,6 +216,15 @@ def test_bench_net_by_hand(generator):
     assert all(layer.bias is None for layer in of_kind(network, nn.Conv2d) if layer is not stem)
 
 
+def test_the_bench_net_s_groups_start_as_identities():
+    network = small("bench-net")
+    for group, channels in ((network.stage1, 4), (network.stage2, 4), (network.stage3, 16)):
+        first, second = of_kind(group, nn.Conv2d)
+        centre = torch.eye(channels, first.in_channels)
+        assert torch.equal(first.weight[:channels, :, 1, 1], centre) and first.weight[:channels].sum() == channels
+        assert torch.equal(second.weight, nn.init.dirac_(torch.empty_like(second.weight)))
+
+
 def test_another_head_can_share_the_bench_net_s_scale(generator):
     network = small("bench-net").eval()
     images = torch.randn(2, 2, 28, 28, generator=generator)

@@ -29,6 +29,7 @@ def test_the_papers_recipes_have_the_papers_values(name, values):
 def test_the_bench_rises_over_a_fifth_of_its_epochs_and_falls_to_zero(name, epochs):
     recipe = recipes[name]
     assert (recipe.epochs, recipe.batch_size, recipe.report, recipe.nesterov) == (epochs, 100, "last", True)
+    assert recipe.augment == "crop2-flip"
     rates = [recipe.learning_rate(share * epochs) for share in (0, 0.1, 0.2, 0.6, 1)]
     assert rates == pytest.approx([0, 0.1, 0.2, 0.1, 0])
 
