@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import io
 import os
 import time
 from collections.abc import Callable
@@ -14,6 +13,8 @@ from nbformat import NotebookNode
 
 from mixlab.book.chapter import BUDGETS, OUTSIDE
 from mixlab.book.project import Project
+from mixlab.book.views import tidy_state
+from mixlab.widgets.png import few_colours
 
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -91,6 +92,7 @@ def execute(
     from nbclient.exceptions import CellExecutionError
 
     notebook = with_budget(nbformat.read(chapter, as_version=4), budget)
+    notebook.metadata.pop("widgets", None)
     cells = code_cells(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -107,7 +109,7 @@ def execute(
         timeout=None,
         kernel_name="python3",
         record_timing=False,
-        store_widget_state=False,
+        store_widget_state=True,
         extra_arguments=["--IPKernelApp.log_level=40"],  # it warns of its unencrypted local port at each start
         on_cell_executed=count,
         resources={"metadata": {"path": str(chapter.parent)}},
@@ -125,7 +127,7 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
     """The notebook without what differs from one run to the next: versions, stamps, counts that skip.
 
     Neighbouring pieces of one stream are joined, since their cut depends on timing. Figures are kept in 256 colours,
-    a third of the bytes.
+    a third of the bytes. Of widgets the state that a view needs is kept, see `mixlab.book.views.tidy_state`.
     """
     notebook.metadata = nbformat.from_dict({**notebook.metadata, **KERNEL})
     for count, cell in enumerate(code_cells(notebook), start=1):
@@ -136,25 +138,15 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
             if output.output_type == "execute_result":
                 output.execution_count = count
             if "image/png" in output.get("data", {}):
-                output.data["image/png"] = _fewer_colours(output.data["image/png"])
+                png = few_colours(base64.b64decode(output.data["image/png"]))
+                output.data["image/png"] = base64.b64encode(png).decode()
             if joined and output.output_type == "stream" == joined[-1].output_type and output.name == joined[-1].name:
                 joined[-1].text += output.text
             else:
                 joined.append(output)
         cell.outputs = joined
+    tidy_state(notebook)
     return notebook
-
-
-def _fewer_colours(png: str) -> str:
-    """A base64 png with a palette of at most 256 colours and nothing but pixels; one that has a palette stays."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
-        if picture.mode == "P":
-            return png
-        small = io.BytesIO()
-        picture.convert("RGB").quantize(256).save(small, "PNG", optimize=True)
-    return base64.b64encode(small.getvalue()).decode()
 
 
 def executed(
@@ -222,7 +214,7 @@ def _key(notebook: NotebookNode, project: Project) -> str:
 
 
 def with_outputs(source: NotebookNode, run: NotebookNode) -> NotebookNode:
-    """A notebook with the outputs of a run of its code.
+    """A notebook with the outputs of a run of its code, and the state of the widgets among them.
 
     Raises:
         ValueError: if the run is of other code.
@@ -234,4 +226,5 @@ def with_outputs(source: NotebookNode, run: NotebookNode) -> NotebookNode:
             cell.outputs, cell.execution_count = [], None
     for cell, ran in zip(code_cells(source), code_cells(run), strict=True):
         cell.outputs = ran.outputs
+    source.metadata["widgets"] = run.metadata.get("widgets", {})
     return tidy(source)

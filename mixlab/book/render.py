@@ -10,6 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from mixlab.book.project import Project
+from mixlab.book.views import VIEW, for_the_page
 
 LEFT_OUT = ("_build", "results", ".ipynb_checkpoints")
 
@@ -64,6 +65,9 @@ def _mirror(book: Path, copy: Path, notebooks: Mapping[Path, NotebookNode]) -> N
         if path.is_file() and not set(inside.parts) & set(LEFT_OUT):
             wanted[inside] = path.read_bytes()
     wanted.update({inside: nbformat.writes(notebook).encode() for inside, notebook in notebooks.items()})
+    for inside, content in wanted.items():
+        if inside.suffix == ".ipynb" and VIEW.encode() in content:
+            wanted[inside] = nbformat.writes(for_the_page(nbformat.reads(content, as_version=4))).encode()
     for path in [path for path in copy.rglob("*") if path.is_file()]:
         if path.relative_to(copy) not in wanted:
             path.unlink()

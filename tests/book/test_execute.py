@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections import Counter
 from copy import deepcopy
 
 import nbformat
@@ -180,3 +181,71 @@ def test_figures_are_kept_in_few_colours_and_then_left_alone():
         assert picture.size == (64, 64)
         assert np.abs(np.asarray(picture.convert("RGB")).astype(int) - pixels).mean() < 12
     assert tidy(deepcopy(once)) == once
+
+
+SLIDER = """
+import io
+from PIL import Image
+from mixlab.widgets import slider
+
+def png(colour):
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 4), colour).save(picture, "PNG")
+    return picture.getvalue()
+
+def shown():
+    colours = ["red", "blue"]
+    alts = [f"all of it is {colour}" for colour in colours]
+    return slider([png(colour) for colour in colours], colours, label="colour", alts=alts)
+"""
+
+
+def models(notebook):
+    """The stored state of each model."""
+    return notebook.metadata["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+
+
+def views(notebook):
+    """The models that outputs show, by name."""
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    return [one.data["application/vnd.jupyter.widget-view+json"]["model_id"] for one in outputs if one.get("data")]
+
+
+def test_two_runs_store_equal_sliders_and_nothing_that_is_not_seen(project):
+    unseen = "import ipywidgets\nbar = ipywidgets.VBox([ipywidgets.IntProgress(3)])\nlost = shown().widget()"
+    chapter = write_notebook(project.book / "chapters" / "01-first.ipynb", SLIDER, unseen, "shown()", "shown()")
+    write(execute(chapter, "cpu").notebook, chapter)
+    first = chapter.read_bytes()
+    write(execute(chapter, "cpu").notebook, chapter)
+    assert chapter.read_bytes() == first
+
+    stored = nbformat.read(chapter, as_version=4)
+    state = models(stored)
+    assert set(state) == {f"widget-{number}" for number in range(1, len(state) + 1)}
+    kinds = Counter(model["model_name"] for model in state.values())
+    assert kinds.items() >= {"VBoxModel": 2, "SelectionSliderModel": 2, "StackModel": 2, "HTMLModel": 4}.items()
+    assert kinds["LinkModel"] == len(views(stored)) == 2 and kinds["IntProgressModel"] == 0
+    links = [model["state"] for model in state.values() if model["model_name"] == "LinkModel"]
+    for view in views(stored):
+        handle, stack = state[view]["state"]["children"]
+        assert [handle, "index"] in [link["source"] for link in links if link["target"] == [stack, "selected_index"]]
+        frames = [state[child.removeprefix("IPY_MODEL_")] for child in state[stack[10:]]["state"]["children"]]
+        assert ["red" in frame["state"]["value"] for frame in frames] == [True, False]
+    assert tidy(deepcopy(stored)) == stored
+
+
+def test_a_remembered_run_hands_its_widgets_on_and_old_ones_go(project):
+    code = "import ipywidgets\nipywidgets.IntSlider(4)"
+    chapter = write_notebook(project.book / "chapters" / "01-first.ipynb", code)
+    fresh = executed(project, chapter, "cpu").notebook
+    again = executed(project, chapter, "cpu")
+    assert not again.fresh and models(again.notebook) == models(fresh)
+    assert models(fresh)[views(fresh)[0]]["state"]["value"] == 4
+    write(again.notebook, chapter)
+
+    with_slider = nbformat.read(chapter, as_version=4)
+    with_slider.cells[2] = nbformat.v4.new_code_cell("6 * 7")
+    nbformat.write(with_slider, chapter)
+    run = execute(chapter, "cpu").notebook
+    assert "widgets" not in run.metadata
+    assert "widgets" not in with_outputs(nbformat.read(chapter, as_version=4), run).metadata

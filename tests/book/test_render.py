@@ -1,12 +1,14 @@
 """Rendering: executed chapters on the page, warnings as errors, and nothing written outside `_build`."""
 
+import json
 import subprocess
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from typer.testing import CliRunner
 
-from mixlab.book.execute import executed
+from mixlab.book.execute import executed, write
 from mixlab.book.render import RenderError, render
 from mixlab.cli.book import app
 
@@ -27,6 +29,36 @@ def test_the_site_shows_the_given_outputs_and_only_build_is_written(project):
     assert "A small book" in index.read_text()
     page = (index.parent / "chapters" / "01-first.html").read_text()
     assert "<span></span>gpu" in page and "42" in page
+    assert tree(project.root) == before
+
+
+def test_a_slider_is_on_the_page_with_its_state_and_a_still_picture(project):
+    code = (
+        "import matplotlib.pyplot as plt\nfrom mixlab.widgets import slider\n"
+        "slider([plt.figure(figsize=(1, 1)) for _ in 'ab'], 'ab', label='letter', alts=['an empty white square'] * 2)"
+    )
+    chapter = write_notebook(project.book / "chapters" / "01-first.ipynb", code)
+    notebook = nbformat.read(chapter, as_version=4)
+    figure = {"image": {"alt": "a square & nothing"}, "figure": {"caption": "One square.", "name": "fig-square"}}
+    notebook.cells[2].metadata["mystnb"] = figure
+    notebook.cells[0].source += "\n\nSee {numref}`fig-square`."
+    nbformat.write(notebook, chapter)
+    execution = executed(project, chapter, "cpu")
+    write(execution.notebook, chapter)
+    before = tree(project.root)
+
+    for notebooks in ({}, {chapter: execution.notebook}):  # as stored, and as run just now
+        index = render(project, notebooks, project.book)
+        page = BeautifulSoup((index.parent / "chapters" / "01-first.html").read_text(), "html.parser")
+        (state,) = page.find_all("script", type="application/vnd.jupyter.widget-state+json")
+        (view,) = page.find_all("script", type="application/vnd.jupyter.widget-view+json")
+        models = json.loads(state.string)["state"]
+        assert models[json.loads(view.string)["model_id"]]["model_name"] == "VBoxModel"
+        assert [model["state"]["value"].count("an empty white square") for model in models.values()
+                if model["model_name"] == "HTMLModel"] == [1, 1]
+        (figure,) = page.find_all("figure")
+        assert figure["id"] == "fig-square" and view in figure.find_all("script")
+        assert figure.find("img", class_="still")["alt"] == "a square & nothing"
     assert tree(project.root) == before
 
 
