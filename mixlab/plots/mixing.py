@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,7 +13,18 @@ from torch import Tensor
 
 from mixlab.mix import Mix
 
-__all__ = ["Exhibit", "change_maps", "clipped_areas", "exhibit", "exhibits", "label_laws", "labelled", "lying_labels"]
+__all__ = [
+    "Exhibit",
+    "change_maps",
+    "clipped_areas",
+    "exhibit",
+    "exhibits",
+    "label_laws",
+    "labelled",
+    "lying_labels",
+    "strength",
+    "strength_in_words",
+]
 
 NOBODY = (0.25, 0.25, 0.25)
 
@@ -159,6 +171,67 @@ def label_laws(alphas: Sequence[float]) -> Figure:
     axes[0, 0].set_ylabel("density")
     axes[0, len(alphas) // 2].legend(fontsize=8, loc="upper left")
     return figure
+
+
+def strength(alpha: float, mixup: Mix, cutmix: Mix, images: Tensor, names: Sequence[str]) -> Figure:
+    """The law of λ with what was drawn from it, and each draw as Mixup and as CutMix with their labels.
+
+    Args:
+        alpha: of the law, positive.
+        mixup: rows blended with another, λ being the weight of the row itself.
+        cutmix: the same rows and λ, with boxes.
+        images: (B, 3, H, W) in [0, 1]; B draws are named A, B, C and so on.
+        names: what each row of ``images`` shows.
+    """
+    from scipy.stats import beta
+
+    draws = len(images)
+    figure, axes = plt.subplots(5, draws, figsize=(1.5 * draws, 6.0), height_ratios=[6, 8, 1, 8, 1], squeeze=False)
+    grid = axes[0, 0].get_gridspec()
+    for ax in axes[0]:
+        ax.remove()
+    law = figure.add_subplot(grid[0, :])
+    lam = np.linspace(0.003, 0.997, 300)
+    law.fill_between(lam, beta.pdf(lam, alpha, alpha), color=_colours(1)[0], alpha=0.35)
+    law.set(xlim=(-0.03, 1.03), ylim=(0, 3.5), yticks=[0, 1, 2, 3])
+    law.set(xlabel="λ", ylabel="density", title=f"Beta(α, α), α = {alpha:g}")
+    for row, letter in enumerate(_letters(draws)):
+        drawn, height = float(mixup.weights[row, 0]), 2.8 - 0.7 * row
+        law.plot([drawn, drawn], [0, height], color="black", linewidth=1.2)
+        law.text(drawn, height, letter, ha="center", va="bottom", fontsize=8, weight="bold")
+        axes[1, row].set_title(f"{letter}: λ = {drawn:.2f}", fontsize=9)
+    for name, mix, (pictures, labels) in (("Mixup", mixup, axes[1:3]), ("CutMix", cutmix, axes[3:5])):
+        for row, (picture, label) in enumerate(zip(pictures, labels)):
+            item = exhibit("", mix, images, names, row)
+            picture.imshow(item.image.clip(0, 1))
+            _bare(picture)
+            _label_bar(label, item.names, item.weights, _colours(len(item.weights)))
+        pictures[0].set_ylabel(name, fontsize=9)
+    return figure
+
+
+def strength_in_words(mixup: Mix, cutmix: Mix, names: Sequence[str]) -> str:
+    """What :func:`strength` shows, for who cannot see it: λ and the two labels of each draw.
+
+    Example:
+        >>> import torch
+        >>> from mixlab.analysis.strength import mixes_at
+        >>> mixes = mixes_at(1.0, torch.zeros(2, 3, 8, 8), torch.Generator().manual_seed(0))
+        >>> strength_in_words(*mixes, ("cat", "moon")).partition(". B")[0]
+        'A: λ = 0.97, Mixup 0.97 cat + 0.03 moon, CutMix 0.98 cat + 0.02 moon'
+    """
+    def label(mix: Mix, row: int) -> str:
+        pairs = zip(mix.weights[row].tolist(), mix.sources[row].tolist())
+        return " + ".join(f"{weight:.2f} {names[source]}" for weight, source in pairs)
+
+    return ". ".join(
+        f"{letter}: λ = {float(mixup.weights[row, 0]):.2f}, Mixup {label(mixup, row)}, CutMix {label(cutmix, row)}"
+        for row, letter in enumerate(_letters(len(mixup)))
+    )
+
+
+def _letters(draws: int) -> str:
+    return ascii_uppercase[:draws]
 
 
 def clipped_areas(

@@ -11,6 +11,7 @@ import torch
 
 from mixlab import Mix
 from mixlab.analysis.imbalance import Detection
+from mixlab.analysis.strength import mixes_at
 from mixlab.masks import NestedBoxes
 from mixlab.mixers import CutMix, Cutout, Mixup
 from mixlab.plots import compared, expansion, mixing
@@ -65,6 +66,29 @@ def test_regions_and_parts_of_the_label_bear_the_number_of_their_slot():
     assert bar.get_xlabel().splitlines() == [f"1 {NAMES[0]} 0.25", f"2 {NAMES[1]} 0.75"]
     blended = mixing.exhibits([mixing.exhibit("", draw(Mixup(8.0)), IMAGES, NAMES)]).axes[1]
     assert [text.get_text() for text in blended.texts] == ["1 + 2"]
+
+
+def test_a_strength_shows_the_law_what_was_drawn_and_both_labels():
+    mixes = mixes_at(2.0, IMAGES[:2], torch.Generator().manual_seed(0))
+    lam = mixes[0].weights[:, 0].tolist()
+    *rest, law = mixing.strength(2.0, *mixes, IMAGES[:2], NAMES).axes
+    assert law.get_title() == "Beta(α, α), α = 2"
+    assert [line.get_xdata()[0] for line in law.lines] == lam
+    assert [text.get_text() for text in law.texts] == ["A", "B"]
+    pictures = [ax for ax in rest if ax.images]
+    assert [ax.get_title() for ax in pictures] == [f"A: λ = {lam[0]:.2f}", f"B: λ = {lam[1]:.2f}", "", ""]
+    drawn = [ax.images[0].get_array() for ax in pictures]
+    expected = [mix.apply(IMAGES[:2])[row].permute(1, 2, 0).numpy() for mix in mixes for row in range(2)]
+    assert all(np.allclose(one, other, atol=1e-6) for one, other in zip(drawn, expected, strict=True))
+
+
+def test_a_strength_in_words_names_every_weight():
+    mixes = mixes_at(2.0, IMAGES[:2], torch.Generator().manual_seed(0))
+    (a, b), (c, d) = mixes[0].weights.tolist(), mixes[1].weights.tolist()
+    assert mixing.strength_in_words(*mixes, NAMES) == (
+        f"A: λ = {a[0]:.2f}, Mixup {a[0]:.2f} cat + {a[1]:.2f} moon, CutMix {c[0]:.2f} cat + {c[1]:.2f} moon. "
+        f"B: λ = {b[0]:.2f}, Mixup {b[0]:.2f} moon + {b[1]:.2f} cat, CutMix {d[0]:.2f} moon + {d[1]:.2f} cat"
+    )
 
 
 def test_the_histogram_of_areas_has_area_one():
