@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 
 from mixlab.mixers import (
     SMOTE,
+    Average,
     CutMix,
     Cutout,
     DCutMix,
@@ -39,6 +40,8 @@ ALL_MIXERS = {
     "cutout": lambda **o: Cutout(5, **o),
     "gridmask": lambda **o: GridMask(0.5, (0.3, 0.8), **o),
     "smote": lambda **o: SMOTE(2, **o),
+    "average": Average,
+    "average-fixed": lambda **o: Average(0.25, pairing="permutation", **o),
     "sometimes-cutmix": lambda **o: Sometimes(CutMix(), 0.5, **o),
     "per-sample-dcutmix": lambda **o: PerSample(DCutMix(3), 0.5, **o),
     "per-sample-mixup": lambda **o: PerSample(Mixup(), 0.5, **o),
@@ -48,11 +51,14 @@ ALL_MIXERS = {
 }
 
 #: Mixers that blend no pixels, whatever they draw.
-_BLENDING = ("mixup", "smote", "one-of", "nested-compositions")
+_BLENDING = ("mixup", "smote", "average", "one-of", "nested-compositions")
 HARD = [name for name in ALL_MIXERS if not any(word in name for word in _BLENDING)]
 
 #: Mixers that leave the label alone although they hide pixels.
 HIDING = ["cutout", "gridmask", "per-sample-cutout", "one-of"]
+
+#: Mixers whose label weights are declared, and are not the shares of pixels.
+DECLARED = ["average", "average-fixed"]
 
 
 def seeded(seed=0):

@@ -3,6 +3,7 @@
 from mixlab.mixers.base import Mixer, PartnerMixer
 from mixlab.mixers.compose import OneOf, PerSample, Sometimes
 from mixlab.mixers.dropout import Cutout, GridMask
+from mixlab.mixers.lamix import Average
 from mixlab.mixers.linear import SMOTE, DMixup, Identity, Mixup
 from mixlab.mixers.manifold import ManifoldMixup
 from mixlab.mixers.regional import CutMix, DCutMix, PastedCutMix, UnclippedCutMix
@@ -11,6 +12,7 @@ from mixlab.mixers.registry import MIXERS, from_config, to_config
 __all__ = [
     "MIXERS",
     "SMOTE",
+    "Average",
     "CutMix",
     "Cutout",
     "DCutMix",

@@ -10,6 +10,7 @@ from mixlab.mixers.base import Mixer
 from mixlab.mixers.compose import OneOf, PerSample, Sometimes
 from mixlab.mixers.controls import CONTROLS
 from mixlab.mixers.dropout import Cutout, GridMask
+from mixlab.mixers.lamix import Average
 from mixlab.mixers.linear import SMOTE, DMixup, Identity, Mixup
 from mixlab.mixers.regional import CutMix, DCutMix, PastedCutMix, UnclippedCutMix
 
@@ -27,6 +28,7 @@ MIXERS: dict[str, type[Mixer]] = {
     "cutout": Cutout,
     "gridmask": GridMask,
     "smote": SMOTE,
+    "average": Average,
 }
 #: Mixers made of mixers.
 WRAPPERS: dict[str, type[Mixer]] = {"sometimes": Sometimes, "per-sample": PerSample, "one-of": OneOf}

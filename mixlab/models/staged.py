@@ -22,6 +22,8 @@ class Staged(nn.Module):
         channels_last_on_cpu: whether the network may be trained in channels-last order on a CPU. Not by itself:
             there the gradient of a strided 1×1 convolution of few channels can write past its buffer (oneDNN
             issue 6035), so only a network without such a layer, and tested for it, says yes.
+        logit_scale: what the head multiplies the outputs of its linear layer by; another linear head on the same
+            features shares it.
 
     Example:
         >>> import torch
@@ -32,6 +34,7 @@ class Staged(nn.Module):
     """
 
     channels_last_on_cpu = False
+    logit_scale = 1.0
 
     def __init__(self, stages: dict[str, nn.Module], head: nn.Module):
         super().__init__()

@@ -5,10 +5,20 @@ A risk is a module with `risk(model, batch, step=s, generator=g) -> loss`, see `
 
 from mixlab.risk.base import Risk
 from mixlab.risk.empirical import EmpiricalRisk
+from mixlab.risk.lamix import LaMixRisk
 from mixlab.risk.loss import soft_cross_entropy
 from mixlab.risk.manifold import ManifoldRisk
 from mixlab.risk.registry import build_risk
 from mixlab.risk.vicinal import VicinalRisk
 from mixlab.risk.vicinity import SampledRisk
 
-__all__ = ["EmpiricalRisk", "ManifoldRisk", "Risk", "SampledRisk", "VicinalRisk", "build_risk", "soft_cross_entropy"]
+__all__ = [
+    "EmpiricalRisk",
+    "LaMixRisk",
+    "ManifoldRisk",
+    "Risk",
+    "SampledRisk",
+    "VicinalRisk",
+    "build_risk",
+    "soft_cross_entropy",
+]

@@ -9,11 +9,17 @@ from torch import Generator, nn
 from mixlab.mixers import ManifoldMixup, from_config
 from mixlab.risk.base import Risk
 from mixlab.risk.empirical import EmpiricalRisk
+from mixlab.risk.lamix import LaMixRisk, linear_head
 from mixlab.risk.manifold import ManifoldRisk
 from mixlab.risk.vicinal import VicinalRisk
 
 #: The risk of every name.
-RISKS: dict[str, type[Risk]] = {"empirical": EmpiricalRisk, "vicinal": VicinalRisk, "manifold": ManifoldRisk}
+RISKS: dict[str, type[Risk]] = {
+    "empirical": EmpiricalRisk,
+    "vicinal": VicinalRisk,
+    "manifold": ManifoldRisk,
+    "lamix": LaMixRisk,
+}
 
 
 def build_risk(
@@ -22,16 +28,19 @@ def build_risk(
     """The risk that a specification names, for a network and its data.
 
     Args:
-        spec: `{"name": "empirical", "label_smoothing": 0.1}`, `{"name": "vicinal", "mixer": {...}}` or
-            `{"name": "manifold", "mixer": {...}, "layers": [...]}`. A mixer is what `mixlab.mixers.from_config` takes:
-            `{"name": "dcutmix", "k": 5, ...}`.
+        spec: `{"name": "empirical", "label_smoothing": 0.1}`, `{"name": "vicinal", "mixer": {...}}`,
+            `{"name": "manifold", "mixer": {...}, "layers": [...]}` or `{"name": "lamix", "beta": 0.5}`, with the
+            arguments of the risk's class. A mixer is what `mixlab.mixers.from_config` takes:
+            `{"name": "dcutmix", "k": 5, ...}`. LaMix finds the network's linear head and the scale of its logits (the
+            network's `logit_scale`, 1 if it has none) by itself.
         model: the network to be trained. A risk looks at it and does not keep it.
         classes: number of logits.
         generator: source of initial weights, for a risk that has some. The risks that need none of the three do
             without.
 
     Raises:
-        ValueError: if the name is unknown or an option is missing or superfluous.
+        ValueError: if the name is unknown, an option is missing or superfluous, or the risk needs a network and a
+            number of classes and they are not there or do not fit.
 
     Example:
         >>> build_risk({"name": "empirical", "label_smoothing": 0.1})
@@ -44,9 +53,24 @@ def build_risk(
     if "mixer" in options:
         options["mixer"] = from_config(options["mixer"])
     try:
-        return _manifold(**options) if name == "manifold" else RISKS[name](**options)
+        if name == "manifold":
+            return _manifold(**options)
+        if name == "lamix":
+            return _lamix(model, classes, generator, **options)
+        return RISKS[name](**options)
     except TypeError as error:
         raise ValueError(f"risk {name!r} cannot be built from {options}: {error}") from error
+
+
+def _lamix(
+    model: nn.Module | None, classes: int | None, generator: Generator | None, layer: str | None = None, **options
+) -> LaMixRisk:
+    if model is None or classes is None:
+        raise ValueError("expected a model and a number of classes for the risk 'lamix', whose head depends on them, "
+                         f"received {'no model' if model is None else 'no number of classes'}")
+    layer, linear = linear_head(model, classes, layer)
+    return LaMixRisk(classes, linear.in_features, layer=layer, scale=getattr(model, "logit_scale", 1.0),
+                     generator=generator, **options)
 
 
 def _manifold(mixer, layers: list[str]) -> ManifoldRisk:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Generator, Tensor, nn
 
+from mixlab.checks import real
+from mixlab.mix import Mix
 from mixlab.risk.base import Risk
 from mixlab.risk.loss import soft_cross_entropy
 
@@ -14,8 +16,17 @@ class VicinalRisk(Risk):
     R(f) = E_(x̂, ŷ) CE(f(x̂), ŷ), one draw a step (Zhang et al. 2018, sec. 2; Chapelle et al. 2000). The targets come
     from the mix that was applied, so the label weights are those of the pixels wherever the mixer says so.
 
+    With `clean`, mini-batches take turns: those of even steps are left as they are, those of odd steps are mixed, as
+    LaMix does it (2021, section 2.4). With both options and `Average` as its mixer, this risk is `LaMixRisk` with
+    uniform labels in place of learned ones: the control that LaMix needs.
+
     Args:
         mixer: anything with `draw(images, labels, generator=g) -> Mix`.
+        label_smoothing: s in [0, 1]; a target ŷ becomes (1 - s) ŷ + s / C, mixed or not.
+        clean: whether every other mini-batch is clean.
+
+    Raises:
+        ValueError: if `label_smoothing` is outside [0, 1], or `clean` is no bool.
 
     Example:
         >>> import torch
@@ -27,9 +38,19 @@ class VicinalRisk(Risk):
         0.6931
     """
 
-    def __init__(self, mixer):
+    # Of the class, and of a risk only where they differ: runs from before there were options stay the same runs.
+    label_smoothing, clean = 0.0, False
+
+    def __init__(self, mixer, label_smoothing: float = 0.0, clean: bool = False):
         super().__init__()
+        if not real(label_smoothing) or not 0 <= label_smoothing <= 1:
+            raise ValueError(f"expected label_smoothing in [0, 1], received {label_smoothing!r}")
+        check_clean(clean)
         self.mixer = mixer
+        if label_smoothing:
+            self.label_smoothing = float(label_smoothing)
+        if clean:
+            self.clean = True
 
     def forward(self, model: nn.Module, batch: tuple[Tensor, ...], *, step: int = 0,
                 generator: Generator | None = None) -> Tensor:
@@ -39,9 +60,43 @@ class VicinalRisk(Risk):
             ValueError: whatever the mixer finds wrong with the batch.
         """
         images, labels = batch[:2]
-        mix = self.mixer.draw(images, labels, generator=generator)
+        mix = mix_of_step(self.mixer, images, labels, step=step, clean=self.clean, generator=generator)
         logits = model(mix.apply(images))
-        return soft_cross_entropy(logits, mix.targets(labels, num_classes=logits.shape[1]))
+        targets = mix.targets(labels, num_classes=logits.shape[1])
+        smoothed = (1 - self.label_smoothing) * targets + self.label_smoothing / logits.shape[1]
+        return soft_cross_entropy(logits, smoothed)
 
     def extra_repr(self) -> str:
-        return repr(self.mixer)
+        smoothing = f", label_smoothing={self.label_smoothing:g}" if self.label_smoothing else ""
+        return f"{self.mixer!r}{smoothing}{', clean=True' if self.clean else ''}"
+
+
+def mix_of_step(mixer, images: Tensor, labels: Tensor, *, step: int, clean: bool, generator: Generator | None) -> Mix:
+    """What is done to the batch of a step: the mixer's draw, or nothing where it is a clean one's turn.
+
+    Args:
+        mixer: anything with `draw(images, labels, generator=g) -> Mix`.
+        images, labels: the batch.
+        step: number of the training step, from 0.
+        clean: whether even steps are clean; nothing is drawn for them.
+        generator: source of randomness.
+
+    Raises:
+        ValueError: whatever the mixer finds wrong with the batch.
+
+    Example:
+        >>> import torch
+        >>> from mixlab.mixers import Mixup
+        >>> images, labels = torch.zeros(4, 1, 2, 2), torch.tensor([0, 1, 1, 0])
+        >>> [mix_of_step(Mixup(), images, labels, step=step, clean=True, generator=None).k for step in range(4)]
+        [1, 2, 1, 2]
+    """
+    if clean and step % 2 == 0:
+        return Mix.identity(len(images)).to(images.device)
+    return mixer.draw(images, labels, generator=generator)
+
+
+def check_clean(clean: bool) -> None:
+    """Raise ValueError unless `clean` says yes or no: a number would be the weight of something."""
+    if not isinstance(clean, bool):
+        raise ValueError(f"expected clean to be True or False, received {clean!r}")

@@ -17,6 +17,7 @@ from scipy.stats import kstest
 from mixlab import priors
 from mixlab.mixers import (
     SMOTE,
+    Average,
     CutMix,
     Cutout,
     DCutMix,
@@ -440,3 +441,12 @@ def test_partners_of_a_mixer_are_uniform():
     sources = torch.stack([mixer.draw(images, generator=generator).sources[:, 1] for _ in range(n)])
     for row, other in itertools.permutations(range(4), 2):
         assert_probabilities([int((sources[:, row] == other).sum())], [1 / 3], n)
+
+
+def test_the_average_draws_one_uniform_lambda_for_every_pair_after_the_partners():
+    mix, fixed = (_draw(each, 4000, (1, 1)) for each in (Average(), Average(0.25)))
+    own = mix.weights[:, 0].double().numpy()
+    assert kstest(own, "uniform").pvalue > 0.001 and len(np.unique(own)) > 3900
+    assert_mean(own, 0.5)
+    torch.testing.assert_close(mix.weights.sum(1), torch.ones(4000), rtol=0, atol=1e-7)
+    assert torch.equal(mix.sources, fixed.sources) and bool((fixed.weights[:, 0] == 0.25).all())

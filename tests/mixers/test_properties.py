@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracle import (
     ALL_MIXERS,
+    DECLARED,
     HARD,
     HIDING,
     probe,
@@ -23,7 +24,7 @@ from oracle import (
 
 from mixlab import Mix, mixers, priors
 from mixlab.masks import Constant
-from mixlab.mixers import CutMix, DCutMix, DMixup, Mixup, PastedCutMix, PerSample, Sometimes, UnclippedCutMix
+from mixlab.mixers import Average, CutMix, DCutMix, DMixup, Mixup, PastedCutMix, PerSample, Sometimes, UnclippedCutMix
 
 every_mixer = pytest.mark.parametrize("name", ALL_MIXERS)
 hard_mixers = pytest.mark.parametrize("name", HARD)
@@ -89,6 +90,9 @@ def test_weights_are_shares_and_rows_sum_to_one(name, batch, size, seed):
     torch.testing.assert_close(mix.weights.sum(1), torch.ones(batch), rtol=0, atol=1e-6)
     if name in HIDING:
         assert bool((mix.shares.sum(1) <= 1 + 1e-6).all())
+    elif name in DECLARED:
+        assert torch.equal(mix.shares, torch.full((batch, mix.k), 1 / mix.k))
+        assert not torch.equal(mix.weights, mix.shares)
     else:
         assert torch.equal(mix.weights, mix.shares)
 
@@ -100,7 +104,10 @@ def test_label_weights_are_what_an_image_shows_of_each_class(name, batch, seed):
     images, labels = probe(batch, (7, 9)), torch.arange(batch)
     mix = ALL_MIXERS[name]().draw(images, torch.zeros(batch, dtype=torch.int64), generator=seeded(seed))
     targets, shown = mix.targets(labels, batch), mix.apply(images).mean((2, 3))
-    if name in HIDING and mix.k == 1:
+    if name in DECLARED:
+        # The label names the images that are seen, with other weights.
+        assert torch.equal(targets > 0, shown > 0)
+    elif name in HIDING and mix.k == 1:
         assert torch.equal(targets, torch.eye(batch))
         assert torch.equal(shown.fill_diagonal_(0), torch.zeros(batch, batch))
     else:
@@ -159,7 +166,7 @@ def test_hard_mixers_take_images_of_any_dtype(name, batch, size, dtype, seed):
     assert torch.equal(mixed, mix.apply(images.double()).to(dtype))
 
 
-@pytest.mark.parametrize("name", ["mixup", "mixup-permutation", "dmixup", "smote", "per-sample-mixup"])
+@pytest.mark.parametrize("name", ["mixup", "mixup-permutation", "dmixup", "smote", "per-sample-mixup", "average"])
 def test_linear_mixers_refuse_integer_images(name):
     images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
     with pytest.raises(ValueError, match="expected floating-point images.*received torch.uint8"):
@@ -260,8 +267,10 @@ PARTNERED = {
     "unclipped-cutmix": (UnclippedCutMix, 2),
     "dcutmix": (lambda **o: DCutMix(5, **o), 5),
     "pasted-cutmix": (lambda **o: PastedCutMix(3, **o), 3),
+    "average": (Average, 2),
 }
 partnered = pytest.mark.parametrize("name", PARTNERED)
+concentrated = pytest.mark.parametrize("name", [name for name in PARTNERED if name != "average"])
 
 
 @partnered
@@ -339,7 +348,7 @@ def test_regions_need_pixels(name, shape):
         _draw(name, torch.zeros(shape))
 
 
-@pytest.mark.parametrize("name", ["mixup", "dmixup", "smote", "identity", "per-sample-mixup"])
+@pytest.mark.parametrize("name", ["mixup", "dmixup", "smote", "identity", "per-sample-mixup", "average"])
 def test_linear_mixers_take_vectors(name):
     features = torch.randn(6, 5, generator=seeded())
     mix = _draw(name, features)
@@ -358,7 +367,7 @@ BAD_ALPHAS = [-1, -1e-9, 1e-310, NAN, INF, "1", None, True, torch.tensor(1.0)]
 BAD_KS = [0, -1, 2.0, "3", True, None, 255]
 
 
-@partnered
+@concentrated
 @pytest.mark.parametrize("alpha", BAD_ALPHAS, ids=repr)
 def test_alpha_is_a_finite_number_of_at_least_zero(name, alpha):
     kind = type(PARTNERED[name][0]())
@@ -366,7 +375,7 @@ def test_alpha_is_a_finite_number_of_at_least_zero(name, alpha):
         kind(alpha=alpha)
 
 
-@partnered
+@concentrated
 def test_the_smallest_alpha_that_is_taken_can_be_drawn(name):
     mix = type(PARTNERED[name][0]())(alpha=priors.SMALLEST).draw(torch.zeros(4, 1, 6, 6), generator=seeded())
     torch.testing.assert_close(mix.weights.sum(1), torch.ones(4))
@@ -415,6 +424,8 @@ def test_many_sources(kind, k):
           for wrong in (None, 0.5, "cutmix", [None], {CutMix()}, [CutMix])),
         *((lambda wrong=wrong: mixers.OneOf([CutMix()], wrong), "expected 1 probabilities that sum to 1, received")
           for wrong in (1.0, "1", "", True, NAN, [None], ["1"], [True], [INF], [[1.0]], {1.0}, torch.tensor(1.0))),
+        *((lambda wrong=wrong: Average(wrong), r"expected a local_lambda of 'random' or in \[0, 1\], received")
+          for wrong in (-0.1, 1.1, NAN, "half", None, True, torch.ones(2), torch.tensor(0.5))),
         (lambda: mixers.SMOTE(0), "expected .*neighbours.* received 0"),
         (lambda: mixers.SMOTE(1.5), "expected .*neighbours.* received 1.5"),
         (lambda: mixers.Sometimes(CutMix(), 1.5), r"expected a probability in \[0, 1\], received 1.5"),
