@@ -16,6 +16,8 @@ MODULES = (
     "mixlab.data",
     "mixlab.train",
     "mixlab.bayes",
+    "mixlab.records",
+    "mixlab.widgets",
     "mixlab.reproduce",
     "mixlab.reference",
 )

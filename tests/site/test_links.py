@@ -12,8 +12,10 @@ from mixlab.book.project import Project
 from mixlab.book.render import render
 
 PROJECT = Project.find(Path(__file__).parent)
-# The browser loads these: the renderer of equations, and the kernel of a thebe button, which no page has.
-LOADED_FROM_A_NETWORK = re.compile(r"https://[^/]+/(npm/)?(mathjax|thebe)@|data:")
+# The browser loads these: the renderer of equations, the kernel of a thebe button, which no page has, and widgets.
+LOADED_FROM_A_NETWORK = re.compile(
+    r"https://[^/]+/(npm/)?(mathjax|thebe|@jupyter-widgets/html-manager)@|https://[^/]+/ajax/libs/require\.js/|data:"
+)
 
 
 @pytest.fixture(scope="module")
