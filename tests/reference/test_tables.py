@@ -32,3 +32,44 @@ def test_what_the_papers_print_for_mixup_and_cutmix():
 def test_unknown_tables_are_refused():
     with pytest.raises(ValueError, match="k-image-4"):
         reference.table("k-image-5")
+
+
+def test_what_the_lamix_paper_prints():
+    first = reference.table("lamix-1").set_index(["network", "data"])
+    assert first.loc["PreAct ResNet-18", "LaMix"].tolist() == [0.50, 4.03, 2.69, 3.82, 19.38]
+    assert first.loc["ResNet-50", "LaMix"].tolist() == [0.47, 4.10, 2.39, 3.60, 18.60]
+    assert first.loc["PreAct ResNet-18", "Vanilla"].tolist() == [0.62, 4.78, 3.64, 5.19, 24.19]
+    assert first.loc[("PreAct ResNet-18", "CIFAR-100"), ["Mixup", "CutMix"]].tolist() == [21.10, 19.77]
+    assert first.loc[("ResNet-50", "CIFAR-100"), "LaMix ±"] == 0.69
+    lenet = reference.table("lamix-2").set_index("network").loc["LeNet"]
+    assert lenet[["Vanilla", "Mixup", "CutMix", "LaMix"]].tolist() == [58.9, 56.4, 62.5, 56.3]
+    assert reference.table("lamix-4")["Puzzle Mix"].tolist() == [36.38, 30.73]
+    assert reference.table("lamix-6")["Vanilla"].tolist() == [42.61, 40.89]
+    assert reference.table("lamix-7")["LaMix without original samples"].tolist() == [25.74, 25.57, 5.90, 6.39]
+    assert reference.table("lamix-8")["LaMix without global label"].tolist() == [23.03, 21.34, 5.07, 4.78]
+    assert reference.table("lamix-figure-6")["accuracy"].tolist() == [78.47, 80.62]
+
+
+def test_a_run_that_the_lamix_paper_prints_twice_is_the_same_run():
+    keys, spread = ["network", "data"], ["LaMix", "LaMix ±"]
+    first = reference.table("lamix-1").set_index(keys)
+    smoothed = reference.table("lamix-5").set_index(keys)
+    for name in ("lamix-5", "lamix-7", "lamix-8"):
+        frame = reference.table(name).set_index(keys).drop(index="Tiny-ImageNet", level="data", errors="ignore")
+        assert frame[spread].equals(first.loc[frame.index, spread])
+    tiny = reference.table("lamix-6").assign(data="Tiny-ImageNet").set_index(keys)
+    for frame in (tiny, first.loc[(slice(None), ["CIFAR-10", "CIFAR-100"]), :]):
+        assert frame[["Mixup", "Mixup ±"]].equals(smoothed.loc[frame.index, ["Mixup", "Mixup ±"]])
+    (best,) = reference.table("lamix-figure-4")["LaMix"]
+    assert best == pytest.approx(100 - first.loc[("PreAct ResNet-18", "CIFAR-100"), "LaMix"])
+
+
+def test_smoothing_does_not_always_make_mixup_worse_in_the_lamix_paper():
+    """Its section 6.1 says so; five entries of its Table 5 say otherwise."""
+    frame = reference.table("lamix-5")
+    columns = [f"Mixup + smoothing {coefficient}" for coefficient in (0.1, 0.2, 0.3, 0.4)]
+    better = frame[columns].lt(frame["Mixup"], axis=0).sum(axis=1)
+    assert dict(zip(zip(frame["data"], frame["network"], strict=True), better, strict=True)) == {
+        ("Tiny-ImageNet", "PreAct ResNet-18"): 0, ("Tiny-ImageNet", "ResNet-50"): 0,
+        ("CIFAR-100", "PreAct ResNet-18"): 2, ("CIFAR-100", "ResNet-50"): 0,
+        ("CIFAR-10", "PreAct ResNet-18"): 0, ("CIFAR-10", "ResNet-50"): 3}
