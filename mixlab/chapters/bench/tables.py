@@ -1,0 +1,85 @@
+"""The page's tables and numbers, from the records of the experiment `bench`."""
+
+from __future__ import annotations
+
+from mixlab import records
+from mixlab.chapters.bench.experiments.bench import EPOCH_SEEDS, ROWS
+from mixlab.records import Difference
+
+#: What the table shows of a run: title, column of the records, digits.
+COLUMNS = (
+    ("error, %", "test_error", 2),
+    ("NLL", "test_loss", 3),
+    ("ECE, %", "test_ece", 1),
+    ("training error at half-time, %", "half_time_train_error", 1),
+    ("at the end", "train_error", 1),
+)
+BASELINE = "no mixing"
+
+
+def setting(frame, name: str):
+    """The records of one setting at its recipe's length.
+
+    Args:
+        frame: records of `bench`, see `mixlab.reproduce.load`.
+        name: "grey" or "colour".
+    """
+    if frame.empty:
+        return frame
+    chosen = frame[frame["run"].str.startswith(f"{name}-") & frame["epochs"].isna()]
+    chosen.attrs = dict(frame.attrs)
+    return chosen
+
+
+def primary(frame) -> Difference | None:
+    """The primary comparison of one setting: Mixup minus no mixing, error in points; None without records."""
+    return records.compared(frame, BASELINE, rows=["Mixup"])["test_error"].get("Mixup")
+
+
+def differences(frame) -> dict[str, dict[str, Difference]]:
+    """The secondary comparisons of one setting, one family: every other row minus no mixing, error, NLL and ECE."""
+    others = [row for row, _ in ROWS.values() if row not in (BASELINE, "Mixup")]
+    return records.compared(frame, BASELINE, ["test_error", "test_loss", "test_ece"], rows=others)
+
+
+def summary(frame):
+    """One setting as a table: every row with its error, its difference to no mixing, NLL, ECE and training errors.
+
+    The difference of Mixup is the primary comparison and corrected for nothing; the others are a family.
+    """
+    minus = {**differences(frame)["test_error"], "Mixup": primary(frame)}
+    columns = {title: column for title, column, _ in COLUMNS}
+    first = dict([next(iter(columns.items()))])
+    return records.table(
+        frame, first | {f"minus {BASELINE}": {row: each for row, each in minus.items() if each}} | columns,
+        rows=[row for row, _ in ROWS.values()], digits={title: digits for title, _, digits in COLUMNS},
+    )
+
+
+def seconds(frame) -> str:
+    """What one run takes, from the records: the mean of its wall time, on the machine that made them.
+
+    Example:
+        >>> import pandas
+        >>> seconds(pandas.DataFrame({"seconds": [60.0, 71.0]}))
+        '66 s a run'
+    """
+    return "no runs on record" if frame.empty else f"{frame['seconds'].mean():.0f} s a run"
+
+
+def by_epochs(frame) -> dict[str, dict[int, list[tuple[float, float]]]]:
+    """Test error and clean training error over the length of training, colour, of the seeds that every length has.
+
+    Returns:
+        row -> epochs -> [(test error, training error at the end), ...] in percent, one pair a seed.
+    """
+    import pandas
+
+    from mixlab.train import recipes
+
+    found: dict[str, dict[int, list[tuple[float, float]]]] = {}
+    for _, run in frame.iterrows():
+        if run["run"].startswith("colour-") and run["row"] in (BASELINE, "CutMix") and run["seed"] in EPOCH_SEEDS:
+            epochs = recipes[run["recipe"]].epochs if pandas.isna(run["epochs"]) else int(run["epochs"])
+            found.setdefault(run["row"], {}).setdefault(epochs, []).append((run["test_error"], run["train_error"]))
+    return {row: dict(sorted(lengths.items())) for row, lengths in found.items()}
