@@ -7,10 +7,12 @@ import torch
 from torch import nn
 
 import mixlab.train.checkpoint as checkpoint
+from mixlab import Mix
 from mixlab.data import load
+from mixlab.masks import Constant
 from mixlab.mixers import DCutMix
 from mixlab.models import tap
-from mixlab.risk import EmpiricalRisk, VicinalRisk, soft_cross_entropy
+from mixlab.risk import EmpiricalRisk, LaMixRisk, VicinalRisk, soft_cross_entropy
 from mixlab.rng import generator
 from mixlab.train import Cosine, Recipe, fit
 
@@ -34,15 +36,11 @@ def model():
         nn.Linear(256, 10)))
 
 
-class Killing(VicinalRisk):
-    """The mixing risk, which ends its process at one of its calls.
+class Killing:
+    """A risk, to be mixed in before its class, that ends its process at one of its calls.
 
-    The calls are counted by the class: an attribute of the risk would make its run another one.
+    The calls are counted by the class: an attribute of the risk would make its run another one. So would its name.
     """
-
-    def __init__(self, at):
-        super().__init__(DCutMix(k=3, alpha=1.0))
-        Killing.at = at
 
     def forward(self, *arguments, **options):
         Killing.at -= 1
@@ -51,7 +49,35 @@ class Killing(VicinalRisk):
         return super().forward(*arguments, **options)
 
     def _get_name(self):
-        return "VicinalRisk"
+        return type(self).__bases__[1].__name__
+
+
+class KillingVicinal(Killing, VicinalRisk):
+    """The mixing risk."""
+
+    def __init__(self):
+        super().__init__(DCutMix(k=3, alpha=1.0))
+
+
+class KillingLaMix(Killing, LaMixRisk):
+    """A risk that learns a head and whose steps take turns."""
+
+    def __init__(self):
+        super().__init__(classes=10, width=256, layer="5", generator=generator(0, "risk"))
+
+
+class Halves:
+    """A mixer for batches that processes share: every row meets the one half the batch on, whoever holds them.
+
+    Row i of a process is row i * world + rank of the global batch. With an even number of rows for each process its
+    partners are the same as in one process, and so are their label weights, which nobody draws.
+    """
+
+    def draw(self, images, labels=None, *, saliency=None, generator=None):
+        rows, count = torch.arange(len(images)), len(images)
+        weights = torch.where(rows < count // 2, 0.8, 0.3)
+        return Mix(torch.stack([rows, rows.roll(count // 2)], 1), Constant(torch.full((count, 2), 0.5)),
+                   torch.stack([weights, 1 - weights], 1))
 
 
 class Failing(EmpiricalRisk):
@@ -104,16 +130,20 @@ def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def train(folder, at=0):
+def train(folder, at=0, risk=None):
     """Do the run, or what is left of it; `at` counts the steps until the process kills itself."""
     torch.set_num_threads(1)
-    network = model()
-    result = fit(network, Killing(at), data(), RECIPE, seed=1, device="cpu", checkpoint=folder, every=3)
+    network, Killing.at = model(), at
+    result = fit(network, risk or KillingVicinal(), data(), RECIPE, seed=1, device="cpu", checkpoint=folder, every=3)
     return network, result
 
 
 def train_until_step(folder, at):
     train(folder, at)
+
+
+def train_lamix_until_step(folder, at):
+    train(folder, at, KillingLaMix())
 
 
 def train_until_write(folder, at):

@@ -10,7 +10,7 @@ from torch import nn
 
 from mixlab.data import Loader, load
 from mixlab.mixers import DCutMix
-from mixlab.risk import EmpiricalRisk, VicinalRisk
+from mixlab.risk import EmpiricalRisk, LaMixRisk, VicinalRisk
 from mixlab.rng import generator
 from mixlab.train import Cosine, MultiStep, Recipe, fit
 from mixlab.train.lock import LOCK, alone
@@ -94,6 +94,29 @@ def test_one_step_on_two_processes_is_the_step_on_one(runs, risk):
         torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
     moved = [bool(gradient.abs().max() > 1e-3) for gradient in gradients[0]]
     assert moved[:4] == [True] * 4 and moved[-2:] == [False] * 2 and all(moved[4:-2])
+
+
+@pytest.mark.parametrize(("images", "options"), [
+    (128, {}), (64, {"clean": False, "target_grad": "head"}), (64, {"clean": False, "target_grad": "none"}),
+    (64, {"clean": False, "beta": 1.0}),
+], ids=["clean, then mixed", "head", "none", "no global label"])
+def test_a_step_of_lamix_on_two_processes_is_the_step_on_one(runs, images, options):
+    """Pairs and label weights follow from the place in the global batch, so that both share them."""
+    steps = Recipe("steps", epochs=1, batch_size=64, lr=0.5, schedule=MultiStep(()), momentum=0.0, nesterov=False,
+                   weight_decay=0.0, augment="none", report="last", source="these tests")
+    data, moves = load("digits", limit=images, validation=0.0), []
+    for processes in (1, 2):
+        model = runs.initialised(nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10)))
+        risk = LaMixRisk(10, 32, layer="3", mixer=runs.Halves(), generator=generator(0, "risk"), **options)
+        modules = *model.parameters(), *risk.parameters()
+        before = [parameter.detach().clone() for parameter in modules]
+        result = fit(model, risk, data, steps, seed=3, device="cpu", processes=processes)
+        assert len(result.losses) == images // 64
+        moves.append([was - parameter.detach() for was, parameter in zip(before, modules, strict=True)])
+    for one, two in zip(*moves, strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
+    trained = "beta" not in options and options.get("target_grad") != "none"
+    assert [bool(move.abs().max() > 1e-4) for move in moves[0]] == [True] * 4 + [trained] * 2
 
 
 def test_networks_larger_than_what_a_pipe_holds_come_back(digits):

@@ -44,11 +44,15 @@ def kill(processes, target, folder, at):
 
 def assert_same(run, other):
     (model, result), (other_model, other_result) = run, other
-    weights, others = model.state_dict(), other_model.state_dict()
-    assert all(torch.equal(weights[name], others[name]) for name in weights)
+    assert_same_weights(model, other_model)
     assert result.losses == other_result.losses
     assert (result.curves, result.last, result.best) == (
         other_result.curves, other_result.last, other_result.best)
+
+
+def assert_same_weights(module, other):
+    weights, others = module.state_dict(), other.state_dict()
+    assert list(weights) == list(others) and all(torch.equal(weights[name], others[name]) for name in weights)
 
 
 # Sixteen steps in two epochs, with checkpoints after steps 3, 6, 8, 11, 14, 16 and at the end.
@@ -69,6 +73,32 @@ def test_killed_again_and_again_the_run_ends_with_the_same_bits(runs, processes,
     for _ in range(4):
         kill(processes, runs.train_until_step, tmp_path, 4)
     assert_same(runs.train(tmp_path), undisturbed)
+
+
+@pytest.fixture(scope="module")
+def undisturbed_lamix(runs, tmp_path_factory):
+    risk = runs.KillingLaMix()
+    return *runs.train(tmp_path_factory.mktemp("lamix"), risk=risk), risk
+
+
+@pytest.mark.parametrize("at", [1, 5, 8, 12])
+def test_a_head_that_the_risk_learns_is_continued_with_the_same_bits(runs, processes, undisturbed_lamix, tmp_path, at):
+    """Killed at a clean step or at a mixed one; the turns go on where they were."""
+    *run, head = undisturbed_lamix
+    kill(processes, runs.train_lamix_until_step, tmp_path, at)
+    risk = runs.KillingLaMix()
+    assert_same(runs.train(tmp_path, risk=risk), run)
+    assert_same_weights(risk, head)
+    assert not torch.equal(risk.head.weight, runs.KillingLaMix().head.weight)
+
+
+def test_a_learned_head_is_in_the_checkpoint_and_not_in_the_network(runs, tmp_path):
+    risk = runs.KillingLaMix()
+    model, _ = runs.train(tmp_path, risk=risk)
+    saved = Checkpoints(tmp_path, config_of(runs, risk)).load()
+    assert list(saved["risk"]) == ["head.weight", "head.bias"]
+    assert torch.equal(saved["risk"]["head.weight"], risk.head.weight)
+    assert list(saved["model"]) == list(model.state_dict()) == list(runs.model().state_dict())
 
 
 def test_what_a_killed_write_left_is_not_taken_for_a_checkpoint(runs, processes, tmp_path):
@@ -139,11 +169,11 @@ def test_another_runs_checkpoint_is_refused_and_left_alone(runs, undisturbed, tm
     assert (tmp_path / "last.ckpt").read_bytes() == before
 
 
-def config_of(runs):
+def config_of(runs, risk=None):
     from mixlab.train.fingerprint import fingerprint
 
-    return fingerprint(runs.model(), runs.Killing(0), runs.data(), runs.RECIPE, seed=1, precision="32-true",
-                       processes=1)
+    return fingerprint(runs.model(), risk or runs.KillingVicinal(), runs.data(), runs.RECIPE, seed=1,
+                       precision="32-true", processes=1)
 
 
 def interrupt():
