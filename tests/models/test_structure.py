@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from mixlab.mixers import ManifoldMixup, Mixup
-from mixlab.models import build
+from mixlab.models import build, tap
 from mixlab.models.bench_net import LOGIT_SCALE, Scale
 from mixlab.models.preact_resnet import PreActBlock
 from mixlab.models.pyramidnet import PyramidBottleneck
@@ -231,6 +231,16 @@ def test_another_head_can_share_the_bench_net_s_scale(generator):
     features = network.head.flatten(network.head.pool(network.features(images)))
     torch.testing.assert_close(Scale(LOGIT_SCALE)(network.head.linear(features)), network(images))
     assert network.head.scale.factor == LOGIT_SCALE == 1 / 9
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_logits_are_a_linear_head_s_times_the_scale_that_the_network_names(name, generator):
+    network = scramble(small(name), generator).eval()
+    images = torch.randn(3, 2, 32, 32, generator=generator)
+    with tap(network, "head.linear", input=True) as embedding:
+        logits = network(images)
+    torch.testing.assert_close(network.logit_scale * network.head.linear(embedding.value), logits)
+    assert network.logit_scale == (1 / 9 if name == "bench-net" else 1)
 
 
 def test_only_the_bench_net_says_that_it_may_be_channels_last_on_a_cpu():
