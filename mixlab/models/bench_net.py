@@ -46,8 +46,8 @@ class BenchNet(Staged):
     maps are large, and unscaled logits would be certain from the first step. Another head on these features (another
     number of classes, a distance, a teacher's) starts alike if it is followed by the same ``Scale(LOGIT_SCALE)``.
 
-    Of airbench's tricks one is kept: the groups' convolutions start as identities, without which a mixed run of the
-    bench's length does not get as far. The stem is learned, not whitened; batch normalisation is the ordinary one.
+    Of airbench's tricks one is kept: the groups' convolutions start as identities. The stem is learned, not whitened;
+    batch normalisation is the ordinary one.
 
     Args:
         num_classes: number of logits.

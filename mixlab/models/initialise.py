@@ -32,8 +32,8 @@ def initialise(model: nn.Module, generator: torch.Generator) -> nn.Module:
 
     Convolutions: normal with variance 2 / (k² · out_channels), which keeps the size of gradients through ReLU
     layers (He et al., 2015, "Delving deep into rectifiers", section 2.2, backward case); groups are not
-    counted, as in torchvision; then ``IdentityConv2d`` as it says. Linear layers: uniform on ±1/√in_features. Normalisations: scale 1, shift 0,
-    running mean 0 and variance 1. Every other bias: 0.
+    counted, as in torchvision; then ``IdentityConv2d`` as it says. Linear layers: uniform on ±1/√in_features.
+    Normalisations: scale 1, shift 0, running mean 0 and variance 1. Every other bias: 0.
 
     Args:
         model: any network made of such layers, with its memory allocated; changed in place.
