@@ -1,8 +1,8 @@
 """Networks of the papers' tables, built by name with initial weights from a generator.
 
 ``build`` makes them; one of ours is a ``Staged`` chain of named stages and a head, which Manifold Mixup can reach into.
-``inference`` asks one without changing it, ``tap`` reads a hidden layer, ``noise`` gives dropout and its relatives a generator, ``mc_dropout``
-samples predictions with dropout on. One file per architecture.
+``inference`` asks one without changing it, ``tap`` reads a hidden layer, ``noise`` gives dropout and its relatives a
+generator, ``mc_dropout`` samples predictions with dropout on. One file per architecture.
 """
 
 from mixlab.models.inference import inference

@@ -46,7 +46,8 @@ print("trained")
 
 def fresh(program, **environment):
     """Run ``program`` in a process of its own."""
-    return subprocess.run([sys.executable, "-c", program], env=os.environ | CHECKED | environment, capture_output=True, text=True)
+    variables = os.environ | CHECKED | environment
+    return subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
