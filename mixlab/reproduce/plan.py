@@ -16,6 +16,7 @@ from mixlab.train.recipes import budget as known_budget
 MEASURES = {
     "memorised": "mixlab.reproduce.experiments.label_corruption:memorised",
     "uncertainty": "mixlab.reproduce.experiments.uncertainty:measure",
+    "calibration": "mixlab.chapters.bench.measures:calibration",
 }
 #: What records called these measures before they had names.
 ALIASES = {

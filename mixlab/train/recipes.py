@@ -57,7 +57,7 @@ _ALL = (
         name="bench-grey", epochs=100, batch_size=100, lr=0.2, schedule=Cosine(warmup=20), momentum=0.9, nesterov=True,
         weight_decay=1e-3, augment="crop2-flip", report="last", measured="halves",
         source="this book, for bench-net on 500 images of Fashion-MNIST: long enough that training without mixing has "
-        "fitted them by half-time",
+        "nearly fitted them by half-time",
     ),
     Recipe(
         name="bench-colour", epochs=100, batch_size=100, lr=0.2, schedule=Cosine(warmup=20), momentum=0.9,

@@ -37,4 +37,5 @@ def bench_run(setting: str, name: str, row: str, risk: dict, seed: int, budget: 
     if setting not in SETTINGS:
         raise ValueError(f"expected a setting of {', '.join(SETTINGS)}, received {setting!r}")
     device = "cpu" if budget == "cpu" else "auto"
-    return Run(f"{setting}-{name}-s{seed}", row, risk=risk, seed=seed, **SETTINGS[setting] | {"device": device} | changes)
+    shared = SETTINGS[setting] | {"device": device, "measure": "calibration"} | changes
+    return Run(f"{setting}-{name}-s{seed}", row, risk=risk, seed=seed, **shared)

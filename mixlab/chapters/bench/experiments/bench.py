@@ -40,7 +40,7 @@ EPOCH_SEEDS = (1, 2)
 def runs(budget: str) -> Iterator[Run]:
     """Both settings, seeds outermost, then the sign over epochs."""
     for seed in SEEDS:
-        for setting in ("colour", "grey"):
+        for setting in ("grey", "colour"):
             for name, (row, risk) in ROWS.items():
                 yield bench_run(setting, name, row, risk, seed, budget)
     for seed in EPOCH_SEEDS:
