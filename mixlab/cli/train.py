@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 MANIFOLD_LAYERS = ["", "stage1", "stage2"]
+# What can be said of each risk beside its mixer and its layers.
+RISK_OPTIONS = {
+    "empirical": ["label_smoothing"],
+    "vicinal": ["label_smoothing", "clean"],
+    "manifold": [],
+    "lamix": ["beta", "target_grad", "local_lambda", "sigmoid", "clean"],
+}
 
 
 @app.command()
@@ -27,9 +34,23 @@ def train(
     probability: Annotated[float | None, typer.Option(help="Part of the batches that is mixed.")] = None,
     pairing: Annotated[str | None, typer.Option(help="Partners: distinct, or the papers' permutation; else the "
                                                 "budget's.")] = None,
-    manifold: Annotated[bool, typer.Option("--manifold", help="Mix hidden layers too.")] = False,
+    manifold: Annotated[bool, typer.Option("--manifold", help="Mix hidden layers too: --risk manifold.")] = False,
     layer: Annotated[list[str] | None, typer.Option(help="A layer for --manifold to mix at, '' for the images; may "
-                                                    "be repeated.")] = None,
+                                                    "be repeated. For lamix, the network's linear head.")] = None,
+    risk: Annotated[str | None, typer.Option(help="What is minimised: empirical, vicinal, manifold or lamix; else "
+                                             "empirical without a --mixer and vicinal with one.")] = None,
+    label_smoothing: Annotated[float | None, typer.Option(help="Part of every target that is uniform; empirical and "
+                                                          "vicinal.")] = None,
+    clean: Annotated[bool | None, typer.Option("--clean/--no-clean", help="Every other batch is left unmixed; else "
+                                               "in lamix and not in vicinal.")] = None,
+    beta: Annotated[float | None, typer.Option(help="Weight of the pair's own labels in lamix, 0 to 1; else "
+                                               "0.5.")] = None,
+    target_grad: Annotated[str | None, typer.Option(help="What lamix's target trains: full (the network too), head, "
+                                                    "or none.")] = None,
+    local_lambda: Annotated[str | None, typer.Option(help="Label weight of the image itself in lamix or --mixer "
+                                                     "average: random, or 0 to 1.")] = None,
+    sigmoid: Annotated[bool | None, typer.Option("--sigmoid/--no-sigmoid", help="Whether lamix's own label is bounded "
+                                                 "by a sigmoid; else it is.")] = None,
     budget: Annotated[str, typer.Option(help="cpu, gpu or paper: recipe, width, limit, precision.")] = "cpu",
     recipe: Annotated[str | None, typer.Option(help="Name of a recipe, instead of the budget's.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Length; the schedule is stretched.")] = None,
@@ -60,14 +81,21 @@ def train(
     elif first:
         _check_folder(out, resume)
     limits = known_budget(budget)
-    risk = _risk(_mixer(mixer, k, alpha, pairing, limits.pairing), probability, manifold, layer)
+    named, unmixed = _name(risk, mixer, manifold), mixer == "none"
+    local = {"local_lambda": _number_or_random(local_lambda)}  # of the mixer that is named, or of the risk's own
+    spec = _risk(
+        named, _mixer(mixer, k, alpha, pairing, limits.pairing, **({} if unmixed else local)), probability, layer,
+        label_smoothing=label_smoothing, clean=clean, beta=beta, target_grad=target_grad, sigmoid=sigmoid,
+        **(local if unmixed else {}),
+    )
+    row = mixer if named != "lamix" else named if unmixed else f"{named}-{mixer}"
     run = Run(
-        name=f"{mixer}-s{seed}", row=mixer, data=data, model=model, risk=risk,
+        name=f"{row}-s{seed}", row=row, data=data, model=model, risk=spec,
         recipe=recipe or limits.recipe, seed=seed, epochs=epochs, limit=limit or _limit(data, limits.limit),
         width=width or (limits.width if model.startswith("preact") else None),
         options={} if dropout is None else {"dropout": dropout}, device=device,
         precision=precision or limits.precision,
-        compile=limits.compile and RISKS[risk["name"]].compilable if compile is None else compile,
+        compile=limits.compile and RISKS[named].compilable if compile is None else compile,
     )
     result = _carry_out(run, out, processes=processes, every=every, log=log, progress=True)
     if first and out is not None:
@@ -120,31 +148,55 @@ def _limit(data: str, limit: int | None) -> int | None:
     return None if limit is None or find(data).rows[0] <= limit else limit
 
 
-def _mixer(name: str, k: int | None, alpha: float | None, pairing: str | None, usual: str) -> dict:
+def _mixer(name: str, k: int | None, alpha: float | None, pairing: str | None, usual: str, **others) -> dict:
     """The mixer that the options say, in names; its partners drawn as usual in the budget, where it has any."""
     from mixlab.mixers.base import PartnerMixer
     from mixlab.mixers.registry import MIXERS
 
     if pairing is None and usual != "distinct" and issubclass(MIXERS.get(name, PartnerMixer), PartnerMixer):
         pairing = usual
-    options = {"k": k, "alpha": alpha, "pairing": pairing}
+    options = {"k": k, "alpha": alpha, "pairing": pairing, **others}
     return {"name": name} | {option: value for option, value in options.items() if value is not None}
 
 
-def _risk(mixer: dict, probability: float | None, manifold: bool, layers: list[str] | None) -> dict:
+def _name(risk: str | None, mixer: str, manifold: bool) -> str:
+    """The risk that is meant, where --risk may be left out."""
+    if manifold and risk not in (None, "manifold"):
+        raise ValueError(f"expected --manifold with --risk manifold or none, received --risk {risk}")
+    if risk is not None and risk not in RISK_OPTIONS:
+        raise ValueError(f"expected a --risk of {', '.join(RISK_OPTIONS)}, received {risk!r}")
+    return risk or ("manifold" if manifold else "empirical" if mixer == "none" else "vicinal")
+
+
+def _number_or_random(text: str | None) -> float | str | None:
+    """What --local-lambda says."""
+    try:
+        return text if text in (None, "random") else float(text)
+    except ValueError:
+        raise ValueError(f"expected a --local-lambda of random or in [0, 1], received {text!r}") from None
+
+
+def _risk(name: str, mixer: dict, probability: float | None, layers: list[str] | None, **options) -> dict:
     """What the options say is minimised."""
-    if layers and not manifold:
-        raise ValueError("expected --manifold with --layer, received none")
-    if mixer["name"] == "none":
-        if manifold or probability is not None or set(mixer) != {"name"}:
-            raise ValueError(
-                "expected a --mixer with --k, --alpha, --pairing, --probability or --manifold, received none"
-            )
-        return {"name": "empirical"}
-    spec = mixer if probability is None else {"name": "sometimes", "p": probability, "mixer": mixer}
-    if manifold:
-        return {"name": "manifold", "mixer": spec, "layers": layers or MANIFOLD_LAYERS}
-    return {"name": "vicinal", "mixer": spec}
+    options = {option: value for option, value in options.items() if value is not None}
+    if wrong := [option for option in options if option not in RISK_OPTIONS[name]]:
+        known, received = (", ".join(f"--{each.replace('_', '-')}" for each in names) or "none"
+                           for names in (RISK_OPTIONS[name], wrong))
+        raise ValueError(f"expected options of the risk {name} among {known}, received {received}")
+    mixed = mixer["name"] != "none"
+    if mixed and name == "empirical":
+        raise ValueError(f"expected --risk empirical without a --mixer, received {mixer['name']}")
+    if not mixed and (name in ("vicinal", "manifold") or probability is not None or set(mixer) != {"name"}):
+        raise ValueError("expected a --mixer with --k, --alpha, --pairing, --probability, --manifold or "
+                         "--risk vicinal, received none")
+    spec = {"name": name, **options}
+    if mixed:
+        spec["mixer"] = mixer if probability is None else {"name": "sometimes", "p": probability, "mixer": mixer}
+    if name == "manifold":
+        return spec | {"layers": layers or MANIFOLD_LAYERS}
+    if layers and (name != "lamix" or len(layers) > 1):
+        raise ValueError(f"expected --manifold, or --risk lamix and one layer, with --layer, received {name}")
+    return spec | ({"layer": layers[0]} if layers else {})
 
 
 def _show(run: Run, result: Result) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -152,6 +153,32 @@ def test_layers_are_chosen_by_name(mixlab, tmp_path):
     assert risk == {"name": "manifold", "layers": ["", "layer1"], "mixer": {"name": "mixup"}}
 
 
+LAMIX = {"name": "lamix"}
+
+
+@pytest.mark.parametrize(("options", "risk"), [
+    ([], LAMIX),
+    (["--beta", 0.3, "--target-grad", "head", "--local-lambda", 0.5, "--no-sigmoid", "--no-clean"],
+     LAMIX | {"beta": 0.3, "target_grad": "head", "local_lambda": 0.5, "sigmoid": False, "clean": False}),
+    (["--mixer", "cutmix", "--probability", 0.5, "--layer", "head.linear", "--local-lambda", "random"], None),
+    (["--mixer", "average", "--pairing", "distinct", "--local-lambda", 0.25, "--layer", "head.linear"],
+     LAMIX | {"layer": "head.linear",
+              "mixer": {"name": "average", "pairing": "distinct", "local_lambda": 0.25}}),
+])
+def test_lamix_is_trained_with_its_options(mixlab, tmp_path, options, risk):
+    status, printed, error = mixlab(*SMALL, "--risk", "lamix", *options, "--out", tmp_path / "run")
+    if risk is None:  # λ belongs to the average alone
+        assert status == 2 and "options of cutmix" in error and "local_lambda" in error
+        return
+    assert status == 0 and "last epoch" in printed, error
+    record = read_record(tmp_path / "run/record.json")
+    assert record["what"]["config"]["risk"] == risk
+    assert record["what"]["row"] == ("lamix-average" if "mixer" in risk else "lamix")
+    saved = torch.load(tmp_path / "run/last.ckpt", weights_only=True)["state"]
+    assert set(saved["risk"]) == {"head.weight", "head.bias"}
+    assert not any("risk" in name or "target" in name for name in saved["model"])
+
+
 def _asked(mixlab, monkeypatch, arguments):
     """The run that a command line asks for; it is not carried out."""
     runs = []
@@ -176,6 +203,54 @@ def _asked(mixlab, monkeypatch, arguments):
 def test_partners_are_drawn_by_the_papers_law_where_it_is_asked_for(mixlab, monkeypatch, arguments, mixer):
     asked = _asked(mixlab, monkeypatch, arguments)
     assert asked.risk == {"name": "vicinal", "mixer": mixer}
+
+
+@pytest.mark.parametrize(("arguments", "risk"), [
+    (["--label-smoothing", 0.1], {"name": "empirical", "label_smoothing": 0.1}),
+    (["--mixer", "mixup", "--label-smoothing", 0.1],
+     {"name": "vicinal", "mixer": {"name": "mixup"}, "label_smoothing": 0.1}),
+    (["--mixer", "cutmix", "--clean"], {"name": "vicinal", "mixer": {"name": "cutmix"}, "clean": True}),
+    (["--risk", "vicinal", "--mixer", "average", "--pairing", "permutation", "--label-smoothing", 0.5, "--clean"],
+     {"name": "vicinal", "mixer": {"name": "average", "pairing": "permutation"}, "label_smoothing": 0.5,
+      "clean": True}),
+    (["--risk", "manifold", "--mixer", "mixup"],
+     {"name": "manifold", "mixer": {"name": "mixup"}, "layers": ["", "stage1", "stage2"]}),
+    (["--risk", "empirical"], {"name": "empirical"}),
+    (["--risk", "lamix", "--budget", "gpu"], {"name": "lamix"}),
+    (["--risk", "lamix", "--mixer", "mixup", "--alpha", 2, "--probability", 0.5],
+     {"name": "lamix", "mixer": {"name": "sometimes", "p": 0.5, "mixer": {"name": "mixup", "alpha": 2.0}}}),
+])
+def test_a_risk_is_named_or_follows_from_the_mixer(mixlab, monkeypatch, arguments, risk):
+    asked = _asked(mixlab, monkeypatch, arguments)
+    assert asked.risk == risk and not asked.compile
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (["--risk", "nothing"], "a --risk of empirical, vicinal, manifold, lamix, received 'nothing'"),
+    (["--beta", 0.5], "risk empirical among --label-smoothing, received --beta"),
+    (["--mixer", "mixup", "--no-sigmoid", "--target-grad", "head"], "received --target-grad, --sigmoid"),
+    (["--mixer", "mixup", "--manifold", "--clean"], "risk manifold among none, received --clean"),
+    (["--risk", "lamix", "--label-smoothing", 0.1], "risk lamix among --beta, .* received --label-smoothing"),
+    (["--risk", "lamix", "--manifold"], "received --risk lamix"),
+    (["--risk", "lamix", "--k", 3], "expected a --mixer"), (["--risk", "lamix", "--probability", 0.5], "a --mixer"),
+    (["--risk", "vicinal"], "expected a --mixer"), (["--risk", "empirical", "--mixer", "mixup"], "received mixup"),
+    (["--risk", "lamix", "--beta", 2], r"beta in \[0, 1\], received 2"),
+    (["--risk", "lamix", "--target-grad", "both"], "full, head, none, received 'both'"),
+    (["--risk", "lamix", "--local-lambda", "half"], "--local-lambda of random or .* received 'half'"),
+    (["--risk", "lamix", "--local-lambda", 2], r"local_lambda of 'random' or in \[0, 1\], received 2"),
+    (["--risk", "lamix", "--layer", "nothing"], "a layer of the network, received 'nothing'"),
+    (["--risk", "lamix", "--layer", "stem"], "linear one, received Conv2d"),
+    (["--risk", "lamix", "--layer", "stem", "--layer", "head.linear"], "one layer"),
+    (["--risk", "lamix", "--compile"], "compile=False with a LaMixRisk"),
+    (["--label-smoothing", 2], r"label_smoothing in \[0, 1\], received 2"),
+    (["--mixer", "mixup", "--local-lambda", 0.5], "options of mixup among .* received .'local_lambda'"),
+    (["--local-lambda", 0.5], "risk empirical among .* received --local-lambda"),
+])
+def test_a_risk_that_does_not_fit_its_options_is_one_line_and_changes_nothing(mixlab, tmp_path, change, message):
+    status, printed, error = mixlab(*SMALL, "--out", tmp_path / "run", *change)
+    assert status == 2 and printed == ""
+    assert error.count("\n") == 1 and error.startswith("mixlab: ") and re.search(message, error), error
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -228,6 +303,14 @@ def test_a_short_run_on_real_data(mixlab, tmp_path, data):
                                     "--limit", 256, "--out", tmp_path)
     assert status == 0, error
     assert read_record(tmp_path / "record.json")["what"]["config"]["data"] == data
+
+
+@pytest.mark.data
+def test_a_short_run_of_lamix_on_real_data(mixlab, tmp_path):
+    status, printed, error = mixlab("train", "--data", "fashion-mnist", "--model", "lenet", "--recipe", "demo", "--limit",
+                                    2048, "--epochs", 3, "--device", "cpu", "--risk", "lamix", "--out", tmp_path)
+    assert status == 0, error
+    assert read_record(tmp_path / "record.json")["result"]["value"] < 60  # of 100: it has learned something
 
 
 @pytest.mark.parametrize(("arguments", "expected"), [

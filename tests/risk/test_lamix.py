@@ -2,17 +2,19 @@
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from oracle import assert_mean, seeded, unchanged_global_rng
 from torch import nn
 
+from mixlab.data import load
 from mixlab.mixers import Average, CutMix, Mixup
-from mixlab.models import build
+from mixlab.models import build, initialise
 from mixlab.risk import EmpiricalRisk, LaMixRisk, VicinalRisk, build_risk
 from mixlab.risk.lamix import linear_head
+from mixlab.train import fit, recipes
 
 CLASSES, WIDTH, ROWS = 5, 6, 12
 
@@ -237,6 +239,22 @@ def test_the_control_differs_in_the_global_label_alone(model, batch, beta, local
         losses = [each(model, batch, step=step, generator=draws) for each, draws in ((risk, ours), (control, theirs))]
         torch.testing.assert_close(*losses, rtol=1e-7, atol=0)
         assert torch.equal(ours.get_state(), theirs.get_state())
+
+
+def test_training_moves_the_global_label_towards_the_prediction_unless_the_target_is_detached():
+    """On digits: the entry of the predicted class grows from 1/10 or so, below its bound."""
+    data, entries = load("digits"), {}
+    images = (data.test.images.float() / 255 - data.mean[0]) / data.std[0]
+    for target_grad in ("full", "head", "none"):
+        model = initialise(nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)), seeded())
+        risk = build_risk({"name": "lamix", "target_grad": target_grad}, model=model, classes=10, generator=seeded(1))
+        before = risk.head.weight.clone()
+        fit(model, risk, data, replace(recipes["demo"], epochs=20), device="cpu")
+        p, predicted = risk.global_label(model[:3](images)), model(images).argmax(1, keepdim=True)
+        assert torch.equal(before, risk.head.weight) == (target_grad == "none")
+        assert p.max() < math.e / (math.e + 9)
+        entries[target_grad] = p.gather(1, predicted).mean().item()
+    assert entries["full"] > 0.14 and entries["head"] > 0.14 and entries["none"] < 0.12
 
 
 def test_the_network_alone_predicts(model, batch):
