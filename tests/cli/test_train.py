@@ -307,8 +307,8 @@ def test_a_short_run_on_real_data(mixlab, tmp_path, data):
 
 @pytest.mark.data
 def test_a_short_run_of_lamix_on_real_data(mixlab, tmp_path):
-    status, printed, error = mixlab("train", "--data", "fashion-mnist", "--model", "lenet", "--recipe", "demo", "--limit",
-                                    2048, "--epochs", 3, "--device", "cpu", "--risk", "lamix", "--out", tmp_path)
+    status, _, error = mixlab("train", "--data", "fashion-mnist", "--model", "lenet", "--recipe", "demo", "--epochs", 3,
+                              "--limit", 2048, "--device", "cpu", "--risk", "lamix", "--out", tmp_path)
     assert status == 0, error
     assert read_record(tmp_path / "record.json")["result"]["value"] < 60  # of 100: it has learned something
 
