@@ -29,10 +29,11 @@ class LaMixRisk(Risk):
     of target, β y + (1 - β) p. W_t is this module's `head`: it is trained and checkpointed with the network, and the
     network alone is what predicts.
 
-    The sigmoid keeps p near the uniform distribution: no entry is above e / (e + C - 1), see
-    `mixlab.theory.p_max`. So the control is uniform label smoothing by 1 - β on the same pairs, λ and clean batches,
-    `VicinalRisk(Average(local_lambda, pairing="permutation"), label_smoothing=1 - beta, clean=True)`, which draws the
-    same numbers from a generator. At β = 1 nothing is left of p, W_t is frozen, and the two are equal.
+    The sigmoid keeps p near the uniform distribution: no entry is above e / (e + C - 1), see `mixlab.theory.p_max`.
+    Without it nothing does, and a network can learn to agree with its own target. So the control is uniform label
+    smoothing by 1 - β on the same pairs, λ and clean batches, which draws the same numbers from a generator:
+    `VicinalRisk(Average(local_lambda, pairing="permutation"), label_smoothing=1 - beta, clean=True)`. At β = 1 nothing
+    is left of p, W_t is frozen, and the two are equal.
 
     There is no published code; what the paper leaves open is an option here, with our reading as its default.
 
@@ -49,8 +50,9 @@ class LaMixRisk(Risk):
         mixer: draws the images and the local labels y_λ. By default `Average(local_lambda)` with the paper's pairing, a
             permutation of the batch; another one has its own label weights, and `local_lambda` is then left alone.
         layer: name of the network's linear head W_l, as in `named_modules`.
-        scale: W_t S is multiplied by it, as the network multiplies W_l S (its `logit_scale`). A network with large
-            features needs it: the sigmoid of unscaled scores would be 0 or 1 from the first step.
+        scale: c in sigmoid(c W_t S); a network with a `logit_scale` c has logits c W_l S, and the two heads then start
+            and learn alike. A step of gradient descent moves c W_t S in proportion to c², so without the scale of 1/9
+            that the bench's network has, W_t would learn 81 times as fast as W_l and drive the sigmoid to its ends.
         generator: source of W_t's initial weights, by the rules of `mixlab.models.initialise`, with a bias of 0; None
             is a new one of seed 0.
 

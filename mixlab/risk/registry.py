@@ -31,8 +31,8 @@ def build_risk(
         spec: `{"name": "empirical", "label_smoothing": 0.1}`, `{"name": "vicinal", "mixer": {...}}`,
             `{"name": "manifold", "mixer": {...}, "layers": [...]}` or `{"name": "lamix", "beta": 0.5}`, with the
             arguments of the risk's class. A mixer is what `mixlab.mixers.from_config` takes:
-            `{"name": "dcutmix", "k": 5, ...}`. LaMix finds the network's linear head and the scale of its logits (the
-            network's `logit_scale`, 1 if it has none) by itself.
+            `{"name": "dcutmix", "k": 5, ...}`. LaMix finds the network's linear head (`layer`) and the scale of its
+            logits (`scale`: the network's `logit_scale`, 1 if it has none), unless they are given.
         model: the network to be trained. A risk looks at it and does not keep it.
         classes: number of logits.
         generator: source of initial weights, for a risk that has some. The risks that need none of the three do
@@ -69,8 +69,8 @@ def _lamix(
         raise ValueError("expected a model and a number of classes for the risk 'lamix', whose head depends on them, "
                          f"received {'no model' if model is None else 'no number of classes'}")
     layer, linear = linear_head(model, classes, layer)
-    return LaMixRisk(classes, linear.in_features, layer=layer, scale=getattr(model, "logit_scale", 1.0),
-                     generator=generator, **options)
+    options = {"scale": getattr(model, "logit_scale", 1.0)} | options
+    return LaMixRisk(classes, linear.in_features, layer=layer, generator=generator, **options)
 
 
 def _manifold(mixer, layers: list[str]) -> ManifoldRisk:

@@ -308,14 +308,13 @@ def test_a_specification_finds_the_head_of_every_network(name, layer, width, sca
     assert bool(loss.isfinite())
 
 
-def test_a_scaled_network_s_second_head_starts_as_far_from_certain_as_its_first():
-    """Without the scale, the sigmoid of the bench's large features would be nearly 0 or 1."""
+def test_a_scaled_network_s_second_head_starts_like_its_first_unless_another_scale_is_given():
     model = build("bench-net", 10, in_channels=1)
+    embedding = model.head[:2](model.features(torch.randn(64, 1, 28, 28, generator=seeded())))
     risk = build_risk({"name": "lamix"}, model=model, classes=10, generator=seeded())
-    with torch.no_grad():
-        embedding = model.head[:2](model.features(torch.randn(64, 1, 28, 28, generator=seeded())))
-    sigma = (risk.scale * risk.head(embedding)).sigmoid()
-    assert 0.2 < sigma.min() and sigma.max() < 0.8
+    ratio = (risk.scale * risk.head(embedding)).std() / model.head[2:](embedding).std()
+    assert 0.7 < ratio < 1.4
+    assert build_risk({"name": "lamix", "scale": 1.0}, model=model, classes=10).scale == 1
 
 
 def test_a_specification_takes_another_mixer_and_another_layer(model):
@@ -337,7 +336,8 @@ def test_the_last_linear_layer_of_the_right_size_is_the_head():
     ({"layer": "fc"}, {"model": nn.Sequential(nn.Linear(4, 5)), "classes": 5}, "a layer of the network, received 'fc'"),
     ({"layer": "0"}, {"model": nn.Sequential(nn.Flatten(), nn.Linear(4, 5)), "classes": 5}, "linear one, .* Flatten"),
     ({"bet": 1}, {"model": nn.Linear(4, 5), "classes": 5}, "'bet'"),
-    ({"scale": 2}, {"model": nn.Linear(4, 5), "classes": 5}, "'scale'"),
+    ({"scale": 0}, {"model": nn.Linear(4, 5), "classes": 5}, "positive scale, received 0"),
+    ({"classes": 5}, {"model": nn.Linear(4, 5), "classes": 5}, "'classes'"),
     ({"mixer": {"name": "mixup"}, "local_lambda": 0.5}, {"model": nn.Linear(4, 5), "classes": 5}, "no local_lambda"),
 ])
 def test_a_wrong_specification_or_network_is_one_error(spec, given, message):
