@@ -56,8 +56,8 @@ def from_config(config: Mapping) -> Mixer:
     if name not in kinds:
         raise ValueError(f"expected a mixer of {sorted(kinds)}, received {name!r}")
     known = {each.name: each for each in fields(kinds[name])}
-    if not set(options) <= set(known):
-        raise ValueError(f"expected options of {name} among {sorted(known)}, received {sorted(set(options) - set(known))}")
+    if unknown := sorted(set(options) - set(known)):
+        raise ValueError(f"expected options of {name} among {sorted(known)}, received {unknown}")
     needed = {each.name for each in known.values() if each.default is MISSING}
     if not needed <= set(options):
         raise ValueError(f"expected {name} with {sorted(needed)}, received {sorted(options)}")

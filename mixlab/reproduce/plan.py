@@ -25,8 +25,8 @@ ALIASES = {
 }
 #: The fields that records had from the beginning.
 FIRST = frozenset(
-    "name row data model risk recipe seed epochs limit validation width options corrupt device precision compile measure"
-    .split()
+    "name row data model risk recipe seed epochs limit validation width options corrupt device precision compile"
+    " measure".split()
 )
 
 

@@ -23,10 +23,11 @@ def load(experiment: str | Experiment, root: str | Path | None = None, *, budget
     Returns:
         A pandas DataFrame in the order of the runs: `run`, `row`, `seed`, the run's configuration, `test_error`,
         `test_loss` (the negative log-likelihood) and `test_ece` of the last epoch, `train_error` and
-        `half_time_train_error` on clean training images, `best_epoch` and `best_epoch_test_error` (the epoch of the lowest validation error),
-        `best_test_error` (chosen on the test set, for comparison with papers only), `validation_error`,
-        `train_loss` and `seconds`, one column per measure, and `record` with the whole of it. `attrs["missing"]`
-        lists the names of the runs without a record; a record of another configuration counts as missing.
+        `half_time_train_error` on clean training images, `best_epoch` and `best_epoch_test_error` (the epoch of the
+        lowest validation error), `best_test_error` (chosen on the test set, for comparison with papers only),
+        `validation_error`, `train_loss` and `seconds`, one column per measure, and `record` with the whole of it. What
+        a record does not have is None. `attrs["missing"]` lists the names of the runs without a record; a record of
+        another configuration counts as missing.
 
     Raises:
         ValueError: if the name or the budget is unknown.

@@ -29,6 +29,12 @@ class Slider:
         alts: each frame in words.
         start: the position at first.
         still: the png for print, and for readers without JavaScript.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> moving = slider([Figure((2, 1)), Figure((2, 1))], [0, 1], label="step", alts=["an empty white rectangle"] * 2)
+        >>> moving.values, sorted(moving._repr_mimebundle_())[:2]
+        (('0', '1'), ['application/vnd.jupyter.widget-view+json', 'image/png'])
     """
 
     label: str

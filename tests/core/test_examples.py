@@ -17,6 +17,7 @@ MODULES = (
     "mixlab.train",
     "mixlab.bayes",
     "mixlab.records",
+    "mixlab.theory",
     "mixlab.widgets",
     "mixlab.reproduce",
     "mixlab.reference",

@@ -60,8 +60,9 @@ def test_the_hook_is_gone_after_an_error(model):
 
 
 def test_what_cannot_be_read_is_said(model):
-    with pytest.raises(ValueError, match="expected a layer of the network, received 'head'; there are"), tap(model, "head"):
-        pass
+    with pytest.raises(ValueError, match="expected a layer of the network, received 'head'; there are"):
+        with tap(model, "head"):
+            pass
     with tap(model, "1") as hidden:
         pass
     with pytest.raises(RuntimeError, match="layer '1' ran 0 times"):
