@@ -1,0 +1,179 @@
+"""The chapter's figures, from numbers and from what its demonstrations hand back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import seaborn
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from mixlab.chapters.ch04_lamix.demonstrations import Attention, History
+from mixlab.theory import p_max
+
+__all__ = ["clusters", "label_noise", "looked_at", "second_heads", "soft_targets", "target_in_words", "target_of_pair"]
+
+#: Colours of a target's two parts.
+LOCAL, GLOBAL = 0, 1
+
+
+def label_noise(draws: Sequence[int], distances: Sequence[float], one: float) -> Figure:
+    """Draw how far the mean gradient over some λ is from the gradient at one half, and the line it must follow.
+
+    Args:
+        draws: numbers of λ in a mean.
+        distances: root mean square distances, as parts of the length of the gradient at one half.
+        one: what theory gives for one draw.
+    """
+    figure, axis = plt.subplots(figsize=(4.4, 2.8))
+    line = np.geomspace(min(draws), max(draws), 50)
+    axis.plot(line, one / np.sqrt(line), color="0.5", linewidth=1, label="theory, falls like 1/√n")
+    axis.plot(draws, distances, "o", label="measured")
+    axis.set(xscale="log", yscale="log", xlabel="draws of λ in the mean, n", ylabel="distance to the\ngradient at λ = ½")
+    axis.legend()
+    return figure
+
+
+def second_heads(histories: Mapping[str, History]) -> Figure:
+    """Draw the largest entry of p over training for the ways to train W_t, with the bound of the sigmoid.
+
+    Args:
+        histories: name -> history; those with "no sigmoid" in their name have a panel of their own.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(7, 2.7))
+    for name, history in histories.items():
+        axis = axes[int("no sigmoid" in name)]
+        axis.plot(history.top.numpy(), label=name)
+        classes = history.clean.shape[2]
+    for axis, title in zip(axes, ("with the sigmoid", "without it")):
+        axis.axhline(p_max(classes), color="black", linestyle="--", linewidth=1, label="e / (e + C − 1)")
+        axis.axhline(1 / classes, color="0.6", linestyle=":", linewidth=1, label="uniform, 1 / C")
+        axis.set(title=title, xlabel="epochs", ylabel="largest entry of p, mean")
+    axes[0].set_ylim(0.9 / classes, 1.1 * p_max(classes))
+    axes[1].set_ylim(0, 1.05)
+    axes[0].legend(fontsize=7, ncols=2, loc="lower right")
+    return figure
+
+
+def soft_targets(history: History) -> Figure:
+    """Draw what the network is asked for: the five largest targets, and how targets and p spread over training.
+
+    Args:
+        history: of a run with the sigmoid.
+    """
+    figure, axes = plt.subplots(1, 3, figsize=(7.4, 2.6))
+    shown = min(5, history.clean.shape[2])
+    places = np.arange(1, shown + 1)
+    for shift, mixed, name in ((-0.2, False, "clean"), (0.2, True, "mixed")):
+        largest = history.targets(mixed).topk(shown, dim=2).values.mean((0, 1))
+        axes[0].bar(places + shift, largest.numpy(), width=0.4, label=name)
+    axes[0].set(title="five largest targets", xlabel="place", ylabel="mean over training", xticks=places)
+    axes[0].legend(fontsize=8)
+    panels = {"largest target": history.targets(False).amax(2), "entries of p": history.clean.flatten(1)}
+    for axis, (title, values) in zip(axes[1:], panels.items()):
+        _over_epochs(axis, values)
+        axis.set(title=f"clean: {title}", xlabel="value", ylabel="epochs")
+    return figure
+
+
+def _over_epochs(axis, values: Tensor) -> None:
+    """Shade the spread of values (T, M) over the T epochs, the first at the top; each row has its own scale."""
+    edges = np.linspace(values.min().item(), values.max().item(), 41)
+    counts = np.stack([np.histogram(row, edges)[0] for row in values.numpy()]).astype(float)
+    counts /= counts.max(1, keepdims=True)
+    axis.pcolormesh(edges, np.arange(len(counts) + 1) - 0.5, np.sqrt(counts), cmap="cividis", rasterized=True)
+    axis.invert_yaxis()
+
+
+def clusters(rows: Mapping[str, Sequence[Tensor]], labels: Tensor, at: Sequence[int], names: Sequence[str]) -> Figure:
+    """Draw points of a bottleneck, a row for each method and a panel for each time.
+
+    Args:
+        rows: method -> the (N, 2) points at each time.
+        labels: (N,) classes.
+        at: after how many epochs.
+        names: of the classes.
+    """
+    figure, axes = plt.subplots(len(rows), len(at), figsize=(7, 1.75 * len(rows) + 0.3), sharex=True, sharey=True,
+                                squeeze=False)
+    palette = seaborn.color_palette("colorblind")
+    for line, (method, times) in zip(axes, rows.items()):
+        for axis, points in zip(line, times):
+            for label, name in enumerate(names):
+                x, y = points[labels == label].T.numpy()
+                axis.plot(x, y, "osv"[label % 3], markersize=2, alpha=0.5, color=palette[label], label=name)
+            axis.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+        line[0].set_ylabel(method, fontsize=8)
+    for axis, epochs in zip(axes[0], at):
+        axis.set_title(f"{epochs} epochs", fontsize=9)
+    handles, texts = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside right center", fontsize=8, markerscale=2)
+    return figure
+
+
+def looked_at(pictures: Tensor, found: Mapping[str, Sequence[Attention]], rows: Sequence[int] = (0, 1, 2)) -> Figure:
+    """Draw some pictures with their class activation maps, and the attended area of all of them.
+
+    Args:
+        pictures: (N, 1, H, W), all that were mapped.
+        found: method -> what its networks look at, one for each seed.
+        rows: the pictures that are shown, with the maps of the first seed; the line is at half of the highest value.
+    """
+    figure = plt.figure(figsize=(7.4, 3.9))
+    grid = figure.add_gridspec(len(rows), 2 + len(found) + 4)
+    for line, row in enumerate(rows):
+        columns = {"picture": pictures[row, 0], **{name: networks[0].maps[row] for name, networks in found.items()}}
+        for place, (name, values) in enumerate(columns.items()):
+            axis = figure.add_subplot(grid[line, place])
+            axis.imshow(values.numpy(), cmap="gray" if place == 0 else "cividis")
+            if place and values.max() > 0:
+                axis.contour(values.numpy(), levels=[0.5 * values.max().item()], colors="white", linewidths=1)
+            axis.set(xticks=[], yticks=[])
+            if line == 0:
+                axis.set_title(name.replace(" in place of ", "\nin place of ").replace("no ", "no\n"), fontsize=7)
+    axis = figure.add_subplot(grid[:, -4:])
+    for name, networks in found.items():
+        areas = np.sort(np.concatenate([100 * each.areas.numpy() for each in networks]))
+        axis.plot(areas, np.linspace(0, 100, len(areas)), label=name)
+    axis.set(xlabel="attended area, % of the picture", ylabel="% of the test pictures with no more", xlim=(0, 70))
+    axis.legend(fontsize=7, loc="lower right")
+    return figure
+
+
+def target_of_pair(picture: Tensor, names: Sequence[str], local: Sequence[float], p: Sequence[float],
+                   beta: float) -> Figure:
+    """Draw a mixed picture and its target, a bar for each class with its part from y_λ and from p.
+
+    Args:
+        picture: (3, H, W) in [0, 1].
+        names: of the classes.
+        local: y_λ of the classes.
+        p: the global label.
+        beta: weight of the local label.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.3), width_ratios=(1, 2))
+    left.imshow(picture.permute(1, 2, 0).clamp(0, 1).numpy())
+    left.set_axis_off()
+    palette = seaborn.color_palette("colorblind")
+    near, far = beta * np.asarray(local), (1 - beta) * np.asarray(p)
+    right.bar(names, near, color=palette[LOCAL], label="β · local label")
+    right.bar(names, far, bottom=near, color=palette[GLOBAL], hatch="//", edgecolor="white", label="(1 − β) · p")
+    for place, value in enumerate(near + far):
+        right.text(place, value + 0.01, f"{value:.2f}", ha="center", fontsize=8)
+    right.set(ylim=(0, 0.9), ylabel="target")
+    right.tick_params(labelsize=8)
+    right.legend(fontsize=8, loc="upper right")
+    return figure
+
+
+def target_in_words(names: Sequence[str], local: Sequence[float], p: Sequence[float], beta: float) -> str:
+    """What :func:`target_of_pair` shows, for who cannot see it.
+
+    Example:
+        >>> target_in_words(["cat", "cup"], [0.2, 0.8], [0.4, 0.6], 0.5)
+        'The same picture. Targets: cat 0.30, cup 0.70'
+    """
+    target = beta * np.asarray(local) + (1 - beta) * np.asarray(p)
+    return "The same picture. Targets: " + ", ".join(f"{name} {value:.2f}" for name, value in zip(names, target))
