@@ -15,6 +15,7 @@ class Batch(NamedTuple):
         labels: (B,) class indices, or (B, classes) float32 distributions over the classes.
         rows: (B,) int64: the number of each image in the set's own training file. It means the same image whatever
             was held out, limited or selected, so a score or a memory that is kept by row fits every part of the set.
+            (`StreamingLoader` knows only the dataset that it was given, and numbers its rows.)
 
     Example:
         >>> import torch

@@ -82,7 +82,7 @@ class Mixer:
         """
         if images.ndim < 2 or len(images) == 0:
             raise ValueError(f"expected a batch (B, ...) with B >= 1, received shape {tuple(images.shape)}")
-        if saliency is not None and saliency.shape != (len(images), *images.shape[-2:]):
+        if saliency is not None and saliency.shape != (len(images), *image_size(images)):
             raise ValueError(f"expected a saliency of shape {(len(images), *images.shape[-2:])} for images of shape "
                              f"{tuple(images.shape)}, received {tuple(saliency.shape)}")
         return self._draw(images, labels, saliency, generator or self._own_generator()).to(images.device)

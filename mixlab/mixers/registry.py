@@ -1,6 +1,6 @@
 """Mixers as plain data, for command lines and records: `to_config` and `from_config`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 
 import torch
@@ -53,7 +53,7 @@ def from_config(config: Mapping) -> Mixer:
         raise ValueError(f"expected a mixer such as {{'name': 'mixup'}}, received {config!r}")
     options = dict(config)
     name, kinds = options.pop("name", None), MIXERS | CONTROLS | WRAPPERS
-    if name not in kinds:
+    if not isinstance(name, str) or name not in kinds:
         raise ValueError(f"expected a mixer of {sorted(kinds)}, received {name!r}")
     known = {each.name: each for each in fields(kinds[name])}
     if unknown := sorted(set(options) - set(known)):
@@ -63,10 +63,10 @@ def from_config(config: Mapping) -> Mixer:
         raise ValueError(f"expected {name} with {sorted(needed)}, received {sorted(options)}")
     if "mixer" in options:
         options["mixer"] = from_config(options["mixer"])
-    if "mixers" in options:
+    if isinstance(options.get("mixers"), (list, tuple)):
         options["mixers"] = [from_config(each) for each in options["mixers"]]
-    if isinstance(options.get("fill"), Sequence):
-        options["fill"] = torch.tensor(options["fill"])
+    if isinstance(options.get("fill"), list):
+        options["fill"] = torch.tensor(options["fill"], dtype=torch.float32)
     return kinds[name](**options)
 
 
@@ -75,7 +75,7 @@ def to_config(mixer: Mixer) -> dict:
 
     Args:
         mixer: any mixer of this package, wrappers included. Arguments at their defaults are left out. A ``fill`` that
-            is a tensor becomes nested lists, and comes back as float32.
+            is a tensor becomes nested lists, or a number if it has no axes; lists come back as a float32 tensor.
 
     Raises:
         ValueError: for a mixer that has no name here.

@@ -15,18 +15,23 @@ class Tap:
     def __init__(self, layer: str):
         self.layer = layer
         self._seen: list[Tensor] = []
+        self._version = 0
 
     @property
     def value(self) -> Tensor:
         """The tensor, part of the graph as it is in the network.
 
         Raises:
-            RuntimeError: where the layer did not run, or ran more than once.
+            RuntimeError: where the layer did not run, or ran more than once, or a later layer has written over what
+                was read, as activations in place do.
         """
         if len(self._seen) != 1:
             raise RuntimeError(
                 f"layer {self.layer!r} ran {len(self._seen)} times in a forward pass; it must run once, uncompiled"
             )
+        if self._seen[0]._version != self._version:
+            raise RuntimeError(f"what layer {self.layer!r} gave was overwritten by a layer that works in place: read "
+                               "that one")
         return self._seen[0]
 
 
@@ -52,7 +57,8 @@ def tap(
         ValueError: for a layer that the network does not have, or that takes or gives anything but one tensor.
         RuntimeError: when ``value`` is asked for and the layer did not run exactly once; or in the forward pass, where
             the layer runs without gradients in a network that has them: reentrant activation checkpointing would
-            recompute it without the hook.
+            recompute it without the hook. (Without reentrance nobody can tell here: do not `change` what lies in a
+            checkpointed part.)
 
     Example:
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.Linear(3, 2))
@@ -73,6 +79,7 @@ def tap(
             verb = "take" if input else "give"
             raise ValueError(f"expected layer {layer!r} to {verb} one tensor, received {type(value).__name__}")
         seen._seen.append(value)
+        seen._version = value._version
         return None if change is None else change(value)
 
     module = find_layer(model, layer)

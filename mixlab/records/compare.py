@@ -23,7 +23,7 @@ def compared(frame, baseline: str, measures: str | Sequence[str] = "test_error",
         frame: records of one setting, one for every row and seed, see `mixlab.reproduce.load`; may be empty.
         baseline: the row that the others are compared with.
         measures: columns of the frame.
-        rows: the rows to compare, in the order wanted; all by default.
+        rows: the rows to compare, in the order wanted; all by default. The baseline among them is left out.
         confidence: of the intervals, between 0 and 1.
 
     Returns:
@@ -45,7 +45,7 @@ def compared(frame, baseline: str, measures: str | Sequence[str] = "test_error",
         -1.68 [-2.22, -1.14]: lower
     """
     measures = [measures] if isinstance(measures, str) else list(measures)
-    names = [name for name in _rows(frame) if name != baseline] if rows is None else list(rows)
+    names = [name for name in _rows(frame) if name != baseline] if rows is None else [name for name in rows if name != baseline]
     expect(frame, [baseline, *names])
     found = {}
     for measure in measures:

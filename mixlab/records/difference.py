@@ -147,8 +147,9 @@ def paired_difference(first: Sequence[float], second: Sequence[float], confidenc
     differences = first - second
     if len(differences) == 1:
         return _untested(float(differences[0]), 1, confidence)
-    if np.ptp(differences) <= ROUNDING * max(np.abs(first).max(), np.abs(second).max()):
-        return _certain(float(differences.mean()), len(differences), confidence)
+    scale = float(max(np.abs(first).max(), np.abs(second).max()))
+    if np.ptp(differences) <= ROUNDING * scale:
+        return _certain(float(differences.mean()), scale, len(differences), confidence)
     test = ttest_rel(first, second)
     low, high = test.confidence_interval(confidence)
     sd = float(differences.std(ddof=1))
@@ -181,8 +182,9 @@ def independent_difference(first: Sequence[float], second: Sequence[float], conf
     mean, seeds = float(first.mean() - second.mean()), min(len(first), len(second))
     if seeds == 1:
         return _untested(mean, 1, confidence)
-    if max(np.ptp(first), np.ptp(second)) <= ROUNDING * max(np.abs(first).max(), np.abs(second).max()):
-        return _certain(mean, seeds, confidence)
+    scale = float(max(np.abs(first).max(), np.abs(second).max()))
+    if max(np.ptp(first), np.ptp(second)) <= ROUNDING * scale:
+        return _certain(mean, scale, seeds, confidence)
     test = ttest_ind(first, second, equal_var=False)
     low, high = test.confidence_interval(confidence)
     variances = first.var(ddof=1), second.var(ddof=1)
@@ -205,6 +207,7 @@ def _untested(mean: float, seeds: int, confidence: float) -> Difference:
     return Difference(mean, -math.inf, math.inf, math.nan, math.nan, seeds, 1.0, confidence)
 
 
-def _certain(mean: float, seeds: int, confidence: float) -> Difference:
-    """Results that do not vary: the interval is a point. SciPy divides by zero there."""
+def _certain(mean: float, scale: float, seeds: int, confidence: float) -> Difference:
+    """Results of a size that do not vary: the interval is a point. SciPy divides by zero there."""
+    mean = 0.0 if abs(mean) <= ROUNDING * scale else mean
     return Difference(mean, mean, mean, 0.0, 0.0, seeds, 1.0 if mean == 0 else 0.0, confidence)

@@ -7,7 +7,7 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 
 from mixlab.train.recipes import budget as known_budget
 
@@ -79,9 +79,8 @@ class Run:
 
         A measure has its short name, if it has one.
         """
-        later = {each.name: each.default for each in fields(self) if each.name not in FIRST}
-        kept = {name: value for name, value in asdict(self).items() if name not in later or value != later[name]}
-        return json.loads(json.dumps(kept | {"measure": ALIASES.get(self.measure, self.measure)}))
+        plain = json.loads(json.dumps(asdict(self) | {"measure": ALIASES.get(self.measure, self.measure)}))
+        return {name: value for name, value in plain.items() if name in FIRST or value != _default(type(self), name)}
 
     def same_as(self, config: Mapping) -> bool:
         """Whether a record's configuration is this run, whatever its measure was called when the record was made."""
@@ -90,6 +89,12 @@ class Run:
     def digest(self) -> str:
         """Eight hexadecimal digits that change with any field."""
         return hashlib.blake2b(json.dumps(self.as_dict(), sort_keys=True).encode(), digest_size=4).hexdigest()
+
+
+def _default(kind: type[Run], name: str) -> object:
+    """What a field of a run is where nothing is said, as JSON keeps it."""
+    found = next(each for each in fields(kind) if each.name == name)
+    return json.loads(json.dumps(found.default if found.default is not MISSING else found.default_factory()))
 
 
 @dataclass(frozen=True)
@@ -140,11 +145,18 @@ def names() -> list[str]:
 
 
 def _modules() -> dict[str, str]:
-    """The module of every experiment, by the experiment's name."""
-    found = {}
+    """The module of every experiment, by the experiment's name.
+
+    Raises:
+        ValueError: if two files have one name, since their records would share a folder.
+    """
+    found: dict[str, str] = {}
     for package in _rooms():
         for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
-            found[module.name.replace("_", "-")] = f"{package}.{module.name}"
+            name, path = module.name.replace("_", "-"), f"{package}.{module.name}"
+            if name in found:
+                raise ValueError(f"expected one experiment called {name}, received {found[name]} and {path}")
+            found[name] = path
     return found
 
 
@@ -154,6 +166,8 @@ def _rooms() -> Iterator[str]:
 
     yield "mixlab.reproduce.experiments"
     for room in pkgutil.iter_modules(chapters.__path__, "mixlab.chapters."):
+        if not room.ispkg:
+            continue
         inside = pkgutil.iter_modules(importlib.import_module(room.name).__path__)
         if "experiments" in {module.name for module in inside}:
             yield f"{room.name}.experiments"

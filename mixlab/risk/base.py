@@ -9,8 +9,9 @@ class Risk(nn.Module):
     """What is minimised: ``risk(model, batch, step=s, generator=g) -> loss``.
 
     A risk does not keep the network. What it learns or remembers is its parameters and buffers, so it is optimised,
-    checkpointed and shared over processes like any module; parameters that are frozen (a teacher's) enter no optimiser
-    and count in what makes two runs the same. A hidden layer is read with `mixlab.models.tap`.
+    and checkpointed like any module; parameters that are frozen (a teacher's) enter no optimiser
+    and count in what makes two runs the same. A hidden layer is read with `mixlab.models.tap`. With several processes,
+    buffers that ``forward`` writes are those of each process, and a checkpoint keeps the first one's.
 
     Attributes:
         compilable: whether the network may be compiled: false for a risk that reaches into its layers.

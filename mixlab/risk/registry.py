@@ -46,9 +46,9 @@ def build_risk(
         >>> build_risk({"name": "empirical", "label_smoothing": 0.1})
         EmpiricalRisk(label_smoothing=0.1)
     """
-    options = dict(spec)
+    options = dict(spec) if isinstance(spec, Mapping) else {"name": spec}
     name = options.pop("name", None)
-    if name not in RISKS:
+    if not isinstance(name, str) or name not in RISKS:
         raise ValueError(f"expected a risk of {', '.join(RISKS)}, received {name!r}")
     if "mixer" in options:
         options["mixer"] = from_config(options["mixer"])

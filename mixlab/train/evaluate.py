@@ -78,7 +78,7 @@ def totals(logits: Tensor, labels: Tensor) -> Tensor:
     confidence, predicted = wide.softmax(1).max(1)
     right = (predicted == labels).double()
     loss = nn.functional.cross_entropy(wide, labels, reduction="sum")
-    bins = (confidence * BINS).long().clamp(max=BINS - 1)
+    bins = (confidence * BINS).long().clamp(0, BINS - 1)  # NaN would be no bin; as it is, the sums become NaN
     excess = wide.new_zeros(BINS).index_add(0, bins, confidence - right)
     return torch.cat([torch.stack([(1 - right).sum(), loss, wide.new_tensor(len(labels))]), excess])
 

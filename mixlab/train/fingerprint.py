@@ -27,15 +27,15 @@ def fingerprint(model: nn.Module, risk: nn.Module, dataset: Dataset, recipe: Rec
       count, since training changes them and a checkpoint brings them; frozen ones (a teacher's) do. Buffers of a risk
       (weights of the classes, say) count with the values that they have before training: a risk that remembers
       something is built anew for `fit` to continue its run.
-    - Data: the name, every image and label of the three splits, mean and deviation.
+    - Data: the name, every image, label and row number of the three splits, mean and deviation.
     - The recipe, and `options` as they are.
     """
     splits = dataset.train, dataset.validation, dataset.test
-    contents = _checksum(*(part for split in splits for part in (split.images, split.labels)),
+    contents = _checksum(*(part for split in splits for part in (split.images, split.labels, split.rows)),
                          torch.tensor([dataset.mean, dataset.std], dtype=torch.float64))
     return {
-        "model": f"{type(model).__name__} {_digest(_shown(model) + described(model) + _frozen(model))}",
-        "risk": f"{_shown(risk)} {_digest(described(risk) + described(list(risk.buffers())) + _frozen(risk))}",
+        "model": f"{type(model).__name__} {_digest(_shown(model) + described(model))}",
+        "risk": f"{_shown(risk)} {_digest(described(risk) + described(list(risk.buffers())))}",
         "data": f"{dataset.name}, {len(dataset.train)} training images, {contents:08x}",
         "recipe": json.dumps(recipe.as_dict()),
         **options,
@@ -45,7 +45,8 @@ def fingerprint(model: nn.Module, risk: nn.Module, dataset: Dataset, recipe: Rec
 def described(value: object, within: tuple = ()) -> str:
     """All that makes an object what it is, as text that is the same in every process.
 
-    Of a module: its name, its plain attributes, the names of the parameters that are trained, and its parts. Of a
+    Of a module: its name, its plain attributes, the names of the parameters that are trained, its parts, and the values
+    of parameters that are frozen (with the buffers of a part that has no others). Of a
     tensor or an array: shape, type and contents. Of any other object: what it prints and what it would be pickled
     with, so a mixer without a `repr` counts with its attributes. Of a function or class: its name alone.
 
@@ -68,8 +69,14 @@ def described(value: object, within: tuple = ()) -> str:
         own = {name: part for name, part in vars(value).items() if name not in COMMON}
         if _of_torch(value):  # its arguments are public; what is private may be an address, as in a compiled network
             own = {name: part for name, part in own.items() if not name.startswith("_")}
-        trained = [name for name, parameter in value.named_parameters(recurse=False) if parameter.requires_grad]
-        return f"{value._get_name()}({inner(own)}, {trained}, {inner(dict(value.named_children()))})"
+        own_parameters = dict(value.named_parameters(recurse=False))
+        trained = [name for name, parameter in own_parameters.items() if parameter.requires_grad]
+        # Frozen weights are not what training makes, so they are part of what the object is, wherever it is held.
+        frozen = {name: each for name, each in own_parameters.items() if not each.requires_grad}
+        if frozen and not trained:
+            frozen |= dict(value.named_buffers(recurse=False))
+        shown = f"{value._get_name()}({inner(own)}, {trained}, {inner(dict(value.named_children()))})"
+        return shown + (inner(frozen) if frozen else "")
     if isinstance(value, Tensor):
         return f"{tuple(value.shape)} {value.dtype} {_checksum(value):08x}"
     if isinstance(value, np.ndarray):
@@ -84,12 +91,6 @@ def described(value: object, within: tuple = ()) -> str:
         return value.__name__
     state = _state(value)
     return _shown(value) + ("" if state is None else inner(state))
-
-
-def _frozen(module: nn.Module) -> str:
-    """The values of parameters that no optimiser changes; nothing for a module that has none."""
-    frozen = [parameter for parameter in module.parameters() if not parameter.requires_grad]
-    return described(frozen) if frozen else ""
 
 
 def _state(value: object) -> object:

@@ -90,7 +90,8 @@ def fit(
             channels-last order; images come in the usual one.
         risk: `risk(model, batch, step=s, generator=g) -> loss`, see `mixlab.risk.Risk`; its parameters are trained
             too. Frozen parameters, of either, stay as they are.
-        dataset: see `mixlab.data.load`. A validation split is measured after every epoch, the test split at the end.
+        dataset: see `mixlab.data.load`. A validation split is measured when the recipe says
+            (`Recipe.measured`), the test split at the end.
         recipe: see `Recipe`.
         seed: of everything drawn during training.
         device: "cpu", "cuda", or "auto" for a GPU of CUDA where there is one, else the CPU.
@@ -239,7 +240,7 @@ def _loop(fabric, model, risk, dataset, recipe, options, store) -> Result:
                 if options.every and state.step % options.every == 0 and state.step < len(loader):
                     state.save()
             state.settle()
-            state.end_epoch(measures.epoch(state, len(loader)))
+            state.end_epoch(measures.epoch(state, len(loader)), choose=recipe.measured == "epoch")
             if rank == 0 and store is not None:
                 log.write(state.curves)
             state.save()

@@ -59,7 +59,6 @@ class Measures:
         if self.recipe.measured == "halves":
             errors = state.curves["train_error"]
             last |= {"train_error": errors[-1], "half_time_train_error": errors[_half(self.recipe.epochs) - 1]}
-            return last, None  # the better of two epochs would be no best one
         if state.best is None:
             return last, None
         if state.best["epoch"] == last["epoch"]:

@@ -140,5 +140,6 @@ class Recipe:
         return replace(self, epochs=epochs, schedule=self.schedule.stretched(epochs, self.epochs))
 
     def as_dict(self) -> dict:
-        """Plain data for a record or a checkpoint, the kind of schedule included."""
-        return asdict(self) | {"schedule": {"name": type(self.schedule).__name__, **asdict(self.schedule)}}
+        """Plain data for a checkpoint, the kind of schedule included; `measured` only where it is not "epoch"."""
+        plain = asdict(self) | {"schedule": {"name": type(self.schedule).__name__, **asdict(self.schedule)}}
+        return {name: value for name, value in plain.items() if (name, value) != ("measured", "epoch")}

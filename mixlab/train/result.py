@@ -36,7 +36,7 @@ class Result:
             `half_time_train_error`, of clean training images. Errors and the calibration error in percent, losses in
             nats (see `mixlab.train.Metrics`).
         best: the same for the epoch of the lowest validation error (the first of equals); None without a
-            validation split.
+            validation split, or where it was measured in halves.
         best_test_error: lowest test error over the epochs, as many papers print it: chosen on the test set, so it is
             good for a comparison with those papers and for nothing else. None unless the recipe reports "best".
         curves: one list per quantity, an entry per epoch, None where it was not measured.

@@ -101,14 +101,14 @@ class State:
                 "learning rate may be too high; the last checkpoint is from before"
             )
 
-    def end_epoch(self, row: dict) -> None:
-        """Add a row to the curves, and keep the weights if it has the lowest validation error so far.
+    def end_epoch(self, row: dict, choose: bool = True) -> None:
+        """Add a row to the curves; to choose is to keep the weights if it has the lowest validation error so far.
 
         A curve has None for an epoch in which it was not measured.
         """
         for name in dict.fromkeys([*self.curves, *row]):
             self.curves.setdefault(name, [None] * self.epoch).append(row.get(name))
-        if "validation_error" in row and (not self.best or row["validation_error"] < self.best["validation_error"]):
+        if choose and "validation_error" in row and (not self.best or row["validation_error"] < self.best["validation_error"]):
             self.best = {name: row[name] for name in ("epoch", "validation_error", "validation_loss")}
             self.best_weights = clone(self.parts["model"])
         self.epoch, self.step = self.epoch + 1, 0

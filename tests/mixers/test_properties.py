@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -506,6 +507,27 @@ def test_saliency_goes_through_every_mixer_and_must_fit(name):
     assert same_mix(plain, mixer.draw(images, labels, saliency=torch.ones(5, 8, 6), generator=seeded(4)))
     with pytest.raises(ValueError, match=r"saliency of shape \(5, 8, 6\) .* received \(5, 6, 8\)"):
         mixer.draw(images, labels, saliency=torch.ones(5, 6, 8))
+
+
+@dataclass(frozen=True)
+class Watching(mixers.Mixup):
+    """Mixup that notes the saliency it is told."""
+
+    told: list = field(default_factory=list, hash=False)
+
+    def _draw(self, images, labels, saliency, generator):
+        self.told.append(saliency)
+        return super()._draw(images, labels, saliency, generator)
+
+
+@pytest.mark.parametrize("wrap", [
+    lambda mixer: mixers.Sometimes(mixer, 1.0), lambda mixer: mixers.PerSample(mixer, 0.5),
+    lambda mixer: mixers.OneOf([mixer]), lambda mixer: mixers.Sometimes(mixers.OneOf([mixers.PerSample(mixer, 1.0)]), 1.0),
+])
+def test_wrappers_hand_the_saliency_on(wrap):
+    inner, saliency = Watching(), torch.rand(4, 8, 8, generator=seeded())
+    wrap(inner).draw(torch.zeros(4, 3, 8, 8), saliency=saliency, generator=seeded())
+    assert len(inner.told) == 1 and inner.told[0] is saliency
 
 
 @pytest.mark.parametrize("name", mixers.MIXERS)

@@ -73,6 +73,15 @@ def test_what_cannot_be_read_is_said(model):
         hidden.value  # noqa: B018
 
 
+def test_what_was_overwritten_is_not_handed_on():
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(inplace=True), nn.Linear(5, 2))
+    with tap(model, "0") as hidden, tap(model, "1") as active:
+        model(IMAGES)
+    assert active.value.min() >= 0
+    with pytest.raises(RuntimeError, match="what layer '0' gave was overwritten"):
+        hidden.value  # noqa: B018
+
+
 def test_a_layer_of_two_tensors_is_refused():
     model = nn.Sequential(nn.LSTM(4, 2))
     with pytest.raises(ValueError, match="expected layer '0' to give one tensor, received tuple"), tap(model, "0"):

@@ -207,3 +207,10 @@ def test_bad_arguments(way, arguments, message):
 def test_pairs_have_two_sides():
     with pytest.raises(ValueError, match="expected pairs, received 1 and 2 results"):
         paired_difference([1.0], [1.0, 2.0])
+
+
+def test_differences_that_are_rounding_are_no_differences():
+    first, second = [0.1 + 0.2] * 5, [0.3] * 5
+    for compare in (paired_difference, independent_difference):
+        found = compare(first, second)
+        assert (found.mean, found.p, found.verdict()) == (0.0, 1.0, "undecided")

@@ -1,11 +1,12 @@
 """A record is for ever: what was complete stays complete, whatever fields and names are added."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
 from mixlab.reproduce import Run, get, missing, names
 from mixlab.reproduce.execute import measure_of
+from mixlab.reproduce import plan
 from mixlab.reproduce.plan import ALIASES, MEASURES
 from mixlab.reproduce.runner import record_path
 from mixlab.train import read_record
@@ -27,6 +28,8 @@ class Later(Run):
     """A run with a field that records do not have yet."""
 
     task: str = "classification"
+    clip: tuple[float, ...] = (0.0, 1.0)
+    extra: dict = field(default_factory=dict)
 
 
 @pytest.mark.parametrize("name", COMPLETE)
@@ -54,6 +57,12 @@ def test_measures_have_short_names_and_the_old_ones_mean_the_same():
     assert run.same_as(run.as_dict() | {"measure": old})
     for name in (*MEASURES, *ALIASES):
         assert callable(measure_of(Run("a", "A", "shapes", "lenet", {}, "demo", 0, measure=name)))
+
+
+def test_two_experiments_of_one_name_are_refused(monkeypatch):
+    monkeypatch.setattr(plan, "_rooms", lambda: ["mixlab.reproduce.experiments"] * 2)
+    with pytest.raises(ValueError, match="expected one experiment called box-fill, received .* and "):
+        names()
 
 
 def test_experiments_are_found_in_the_rooms_of_chapters():

@@ -78,6 +78,32 @@ def test_two_teachers_make_two_runs_and_weights_that_are_trained_do_not(digits):
     assert of(digits, risk=Taught(0, frozen=False)) == of(digits, risk=Taught(1, frozen=False))
 
 
+class Holding:
+    """A mixer that holds a network."""
+
+    def __init__(self, teacher):
+        self.mixer, self.teacher = Mixup(1.0), teacher
+
+
+def test_a_teacher_counts_wherever_it_is_held(digits):
+    def teacher(seed, mean=0.0):
+        network = nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2))
+        nn.init.normal_(network[0].weight, generator=torch.Generator().manual_seed(seed))
+        nn.init.zeros_(network[0].bias)
+        network[1].running_mean += mean
+        return network.requires_grad_(False)
+
+    def listed(network):
+        risk = EmpiricalRisk()
+        risk.held = [network]
+        return risk
+
+    for risk in (lambda network: VicinalRisk(Holding(network)), listed):
+        prints = {of(digits, risk=risk(teacher(*each)))["risk"] for each in ((0,), (1,), (0, 1.0))}
+        assert len(prints) == 3
+        assert of(digits, risk=risk(teacher(0))) == of(digits, risk=risk(teacher(0)))
+
+
 def test_frozen_weights_of_a_network_count(digits):
     def frozen(value):
         model = network()
@@ -114,7 +140,7 @@ def changed(split, what):
 
 def test_every_byte_of_the_data_counts(digits):
     others = [replace(digits, **{name: changed(getattr(digits, name), what)})
-              for name in ("train", "validation", "test") for what in ("images", "labels")]
+              for name in ("train", "validation", "test") for what in ("images", "labels", "rows")]
     others += [replace(digits, mean=(0.1,)), replace(digits, std=(0.1,)), replace(digits, name="other")]
     others.append(load("digits", limit=64, validation=0))
     prints = {of(each)["data"] for each in [digits, *others]}

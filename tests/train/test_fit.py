@@ -175,6 +175,12 @@ def test_a_weight_that_is_not_finite_is_named_and_reaches_no_checkpoint(digits, 
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
+def test_a_weight_that_is_not_finite_is_named_where_nothing_is_kept(digits):
+    """The measurement after the epoch comes before the check, and must not end in an error of its own."""
+    with pytest.raises(FloatingPointError, match="0.weight is not finite in epoch 1"):
+        train(network(), digits, RootOfNothing())
+
+
 def test_a_loss_that_is_not_finite_is_named_and_the_checkpoint_is_from_before(digits, tmp_path):
     with pytest.raises(FloatingPointError, match="loss is nan in epoch 2, step 3"):
         train(network(), digits, Spoilt(8), checkpoint=tmp_path, every=2)
