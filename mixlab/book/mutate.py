@@ -52,6 +52,30 @@ MUTATIONS = (
         old="left = shares.flip(-1).cumsum(-1).flip(-1)",
         new="left = shares.cumsum(-1)",
     ),
+    Mutation(
+        chapter="04-lamix",
+        fact="λ leaks into the picture",
+        file="mixers/lamix.py",
+        old="Constant(halves)",
+        new="Constant(torch.stack([weight, 1 - weight], 1).float())",
+        from_scratch=1,
+    ),
+    Mutation(
+        chapter="04-lamix",
+        fact="no global label on clean batches",
+        file="risk/lamix.py",
+        old="self.targets(local, embedding.value))",
+        new="self.targets(local, embedding.value) if step % 2 else local)",
+        from_scratch=1,
+    ),
+    Mutation(
+        chapter="04-lamix",
+        fact="no sigmoid before the softmax",
+        file="risk/lamix.py",
+        old="(scores.sigmoid() if self.sigmoid else scores).softmax(1)",
+        new="scores.softmax(1)",
+        from_scratch=1,
+    ),
 )
 
 

@@ -97,16 +97,37 @@ def test_the_second_head_moves_where_it_is_trained_and_stays_below_its_bound(row
 
 
 def test_targets_are_the_mean_of_local_and_global_label(rows):
-    history = demonstrations.second_head(*rows, epochs=1, classes=3)
+    history = demonstrations.second_head(*rows, epochs=1, classes=3, beta=0.3)
     one_hot = torch.eye(3)[rows[1]]
-    torch.testing.assert_close(history.targets(mixed=False), 0.5 * one_hot + 0.5 * history.clean)
-    torch.testing.assert_close(history.targets(mixed=True), 0.5 * history.local + 0.5 * history.mixed)
+    torch.testing.assert_close(history.targets(mixed=False), 0.3 * one_hot + 0.7 * history.clean)
+    torch.testing.assert_close(history.targets(mixed=True), 0.3 * history.local + 0.7 * history.mixed)
     assert history.local.sum(1).allclose(torch.ones(90)) and (history.local > 0).sum(1).max() == 2
 
 
 def test_the_favourite_is_counted():
     p = torch.tensor([[0.5, 0.3, 0.2], [0.2, 0.5, 0.3], [0.6, 0.2, 0.2], [0.4, 0.3, 0.3]])
-    assert demonstrations.History(p[None], p[None], p, p, error=0.0).favourite == 0.75
+    assert demonstrations.History(p[None], p[None], p, p, beta=0.5, error=0.0).favourite == 0.75
+
+
+def test_the_noise_of_a_random_share_is_that_of_the_theorem():
+    """Three pairs and a gradient whose slopes are known: distance² of one draw is Σ slope² / 12."""
+    slopes = torch.tensor([[1.0, 2.0, 0.0], [0.0, 3.0, 4.0]], dtype=torch.float64)
+    start = torch.tensor([10.0, -20.0], dtype=torch.float64)
+    found = demonstrations.label_noise(lambda share: start + slopes @ share, 3, 64 * 256, seeded())
+    half = (start + slopes.sum(1) / 2).norm()
+    assert found.theory == pytest.approx(((1 + 4 + 9 + 16) / 12) ** 0.5 / half.item(), rel=1e-12)
+    for draws, distance in zip(found.draws, found.distances):
+        groups = 64 * 256 / draws
+        assert distance * draws**0.5 == pytest.approx(found.theory, rel=5 / groups**0.5)
+
+
+def test_means_over_seeds_are_means():
+    labels = torch.tensor([0, 0, 1, 1])
+    near, far = torch.tensor([[0.0], [2.0], [10.0], [12.0]]), torch.tensor([[0.0], [2.0], [20.0], [22.0]])
+    assert demonstrations.widths({"LaMix": [([far, near], []), ([near, far], [])]}, labels)["LaMix"] == pytest.approx(0.075)
+    one, other = (demonstrations.Attention(torch.zeros(2, 1, 1), torch.tensor(areas), 0.0)
+                  for areas in ([0.25, 0.75], [0.5, 0.25]))
+    assert demonstrations.mean_areas({"Mixup": [one, other]}) == {"Mixup": [50.0, 37.5]}
 
 
 def test_tightness_is_width_over_distance_whatever_the_place_and_the_scale():
@@ -220,7 +241,7 @@ def test_the_papers_differences_are_those_of_its_tables(frames):
 
 
 def test_the_line_of_theory_falls_like_the_root_and_the_points_are_the_numbers():
-    axis = figures.label_noise([1, 4, 16], [0.3, 0.16, 0.07], one=0.32).axes[0]
+    axis = figures.label_noise(demonstrations.Noise((1, 4, 16), (0.3, 0.16, 0.07), 0.32)).axes[0]
     line, points = axis.get_lines()
     np.testing.assert_allclose(line.get_ydata() * np.sqrt(line.get_xdata()), 0.32)
     assert points.get_ydata().tolist() == [0.3, 0.16, 0.07]
@@ -234,6 +255,7 @@ def test_figures_of_the_second_head_draw_its_numbers(rows):
     left, right = figures.second_heads(histories).axes
     assert [line.get_label() for line in left.get_lines()[:3]] == ["full", "head", "none"]
     np.testing.assert_allclose(left.get_lines()[0].get_ydata(), histories["full"].top)
+    np.testing.assert_allclose(right.get_lines()[0].get_ydata(), histories["no sigmoid"].top)
     assert p_max(3) in [line.get_ydata()[0] for line in right.get_lines()]
     bars = figures.soft_targets(histories["full"]).axes[0].patches
     largest = histories["full"].targets(False).amax(2).mean().item()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,8 +16,8 @@ from mixlab.risk import EmpiricalRisk, LaMixRisk, Risk, VicinalRisk
 from mixlab.rng import generator
 
 __all__ = [
-    "HEADS", "METHODS", "Attention", "History", "attention", "attentive", "bottleneck", "embeddings", "risk_of",
-    "second_head", "tightness", "train",
+    "HEADS", "METHODS", "Attention", "History", "Noise", "attention", "attentive", "bottleneck", "embeddings",
+    "label_noise", "mean_areas", "risk_of", "second_head", "tightness", "train", "widths",
 ]
 
 BETA = 0.5
@@ -29,6 +29,49 @@ HEADS = {
     "no sigmoid": {"sigmoid": False},
 }
 METHODS = ("no mixing", "Mixup", "uniform in place of p", "LaMix")
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What a random λ does to the gradient of a mini-batch, in parts of the length of the gradient at λ = ½.
+
+    Attributes:
+        draws: numbers of λ in a mean.
+        distances: for each, the root mean square distance of the mean gradient to that at ½.
+        theory: the distance for one draw: the root of the summed squared slopes in each pair's λ, over 12.
+    """
+
+    draws: tuple[int, ...]
+    distances: tuple[float, ...]
+    theory: float
+
+
+def label_noise(gradient: Callable[[Tensor], Tensor], pairs: int, draws: int, numbers: torch.Generator) -> Noise:
+    """Measure it, and compute it from the slopes of the gradient, which is straight in every λ.
+
+    Args:
+        gradient: maps the λ of all pairs, (pairs,) float64, to a flat gradient.
+        pairs: of the mini-batch.
+        draws: how many λ are drawn for each pair, a multiple of 256.
+        numbers: source of the λ, uniform on [0, 1].
+
+    Example:
+        >>> noise = label_noise(lambda share: 6 + 3 * share, 2, 1024, torch.Generator().manual_seed(0))
+        >>> round(noise.theory, 4)  # two slopes of 3, and a gradient of (7.5, 7.5)
+        0.1155
+        >>> round(noise.distances[0], 2), round(2 * noise.distances[1], 2)  # measured, with 1 and with 4 draws
+        (0.12, 0.12)
+    """
+    half = gradient(torch.full((pairs,), 0.5, dtype=torch.float64))
+    shares = torch.rand(draws, pairs, generator=numbers, dtype=torch.float64)
+    drawn = torch.stack([gradient(each) for each in shares]) - half
+    lengths = (1, 4, 16, 64, 256)
+    means = [drawn.unflatten(0, (-1, length)).mean(1) for length in lengths]
+    distances = tuple((each.square().sum(1).mean().sqrt() / half.norm()).item() for each in means)
+    # With the λ of one pair at its end the gradient has gone half of its slope in that λ.
+    ends = 0.5 + 0.5 * torch.eye(pairs, dtype=torch.float64)
+    slopes = torch.stack([2 * (gradient(end) - half) for end in ends])
+    return Noise(lengths, distances, ((slopes.square().sum() / 12).sqrt() / half.norm()).item())
 
 
 def risk_of(method: str, classes: int, width: int, layer: str, seed: int) -> Risk:
@@ -111,6 +154,7 @@ class History:
         mixed: (T, N, C), p of the averages of one fixed draw of pairs.
         labels: (N, C) one-hot, of the pictures.
         local: (N, C), y_λ of the pairs.
+        beta: weight of the local label.
         error: of the trained network on the clean training pictures, in percent.
     """
 
@@ -118,6 +162,7 @@ class History:
     mixed: Tensor
     labels: Tensor
     local: Tensor
+    beta: float
     error: float
 
     @property
@@ -132,16 +177,19 @@ class History:
 
     def targets(self, mixed: bool) -> Tensor:
         """(T, N, C) targets of the mixed pairs or of the clean pictures."""
-        return BETA * (self.local if mixed else self.labels) + (1 - BETA) * (self.mixed if mixed else self.clean)
+        local, p = (self.local, self.mixed) if mixed else (self.labels, self.clean)
+        return self.beta * local + (1 - self.beta) * p
 
 
-def second_head(images: Tensor, labels: Tensor, *, epochs: int, seed: int = 0, classes: int = 10, **options) -> History:
+def second_head(images: Tensor, labels: Tensor, *, epochs: int, beta: float = BETA, seed: int = 0, classes: int = 10,
+                **options) -> History:
     """Train a perceptron with LaMix and keep what its second head says.
 
     Args:
         images: (N, D) float32.
         labels: (N,) int64.
         epochs: see `train`.
+        beta: weight of the local label.
         seed: of everything.
         classes: number of classes.
         **options: of `LaMixRisk`, see `HEADS`.
@@ -153,7 +201,7 @@ def second_head(images: Tensor, labels: Tensor, *, epochs: int, seed: int = 0, c
         (torch.Size([3, 40, 4]), True)
     """
     network = perceptron((images.shape[1], 64, 64, classes), generator(seed, "init"))
-    risk = LaMixRisk(classes, 64, beta=BETA, layer="4", generator=generator(seed, "head"), **options)
+    risk = LaMixRisk(classes, 64, beta=beta, layer="4", generator=generator(seed, "head"), **options)
     pairs = risk.mixer.draw(images, labels, generator=generator(seed, "pairs"))
     averages, clean, mixed = pairs.apply(images), [], []
 
@@ -164,7 +212,7 @@ def second_head(images: Tensor, labels: Tensor, *, epochs: int, seed: int = 0, c
     train(network, risk, images, labels, epochs=epochs, seed=seed, watch=watch)
     one_hot = nn.functional.one_hot(labels, classes).float()
     local = pairs.targets(labels, num_classes=classes)
-    return History(torch.stack(clean), torch.stack(mixed), one_hot, local, error(network, images, labels))
+    return History(torch.stack(clean), torch.stack(mixed), one_hot, local, beta, error(network, images, labels))
 
 
 def bottleneck(inputs: int, classes: int, seed: int) -> nn.Sequential:
@@ -230,6 +278,19 @@ def tightness(points: Tensor, labels: Tensor) -> float:
     return (within / nn.functional.pdist(means).mean()).item()
 
 
+def widths(runs: Mapping[str, Sequence[tuple[list[Tensor], list[float]]]], labels: Tensor) -> dict[str, float]:
+    """The `tightness` at the end of training, the mean over the seeds of each method.
+
+    Args:
+        runs: method -> what `embeddings` gives, one for each seed.
+        labels: (N,) of the points.
+    """
+    return {
+        method: sum(tightness(points[-1], labels) for points, _ in found) / len(found)
+        for method, found in runs.items()
+    }
+
+
 def attentive(classes: int, seed: int) -> nn.Sequential:
     """Two convolutions that keep every position, the mean over positions, and a linear head: its maps are exact.
 
@@ -280,3 +341,12 @@ def attention(method: str, images: Tensor, labels: Tensor, test_images: Tensor, 
         predicted = network(test_images).argmax(1)
         maps = cam(network[:-3](test_images), network[-1].weight, predicted)
     return Attention(maps, attended_area(maps), error(network, test_images, test_labels))
+
+
+def mean_areas(seen: Mapping[str, Sequence[Attention]]) -> dict[str, list[float]]:
+    """The mean attended area over the test pictures, in percent, of every network.
+
+    Args:
+        seen: method -> what its networks look at, one for each seed.
+    """
+    return {method: [100 * one.areas.mean().item() for one in found] for method, found in seen.items()}

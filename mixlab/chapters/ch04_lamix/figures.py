@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mixlab.chapters.ch04_lamix.demonstrations import Attention, History
+from mixlab.chapters.ch04_lamix.demonstrations import Attention, History, Noise
 from mixlab.theory import p_max
 
 __all__ = ["clusters", "label_noise", "looked_at", "second_heads", "soft_targets", "target_in_words", "target_of_pair"]
@@ -19,18 +19,12 @@ __all__ = ["clusters", "label_noise", "looked_at", "second_heads", "soft_targets
 LOCAL, GLOBAL = 0, 1
 
 
-def label_noise(draws: Sequence[int], distances: Sequence[float], one: float) -> Figure:
-    """Draw how far the mean gradient over some λ is from the gradient at one half, and the line it must follow.
-
-    Args:
-        draws: numbers of λ in a mean.
-        distances: root mean square distances, as parts of the length of the gradient at one half.
-        one: what theory gives for one draw.
-    """
+def label_noise(noise: Noise) -> Figure:
+    """Draw how far the mean gradient over some λ is from the gradient at one half, and the line it must follow."""
     figure, axis = plt.subplots(figsize=(4.4, 2.8))
-    line = np.geomspace(min(draws), max(draws), 50)
-    axis.plot(line, one / np.sqrt(line), color="0.5", linewidth=1, label="theory, falls like 1/√n")
-    axis.plot(draws, distances, "o", label="measured")
+    line = np.geomspace(noise.draws[0], noise.draws[-1], 50)
+    axis.plot(line, noise.theory / np.sqrt(line), color="0.5", linewidth=1, label="theory, falls like 1/√n")
+    axis.plot(noise.draws, noise.distances, "o", label="measured")
     axis.set(xscale="log", yscale="log", xlabel="draws of λ in the mean, n", ylabel="distance to the\ngradient at λ = ½")
     axis.legend()
     return figure
@@ -43,17 +37,17 @@ def second_heads(histories: Mapping[str, History]) -> Figure:
         histories: name -> history; those with "no sigmoid" in their name have a panel of their own.
     """
     figure, axes = plt.subplots(1, 2, figsize=(7, 2.7))
-    for name, history in histories.items():
-        axis = axes[int("no sigmoid" in name)]
-        axis.plot(history.top.numpy(), label=name)
+    lines, palette = [], seaborn.color_palette("colorblind")
+    for colour, (name, history) in zip(palette, histories.items()):
+        lines += axes[int("no sigmoid" in name)].plot(history.top.numpy(), color=colour, label=name)
         classes = history.clean.shape[2]
     for axis, title in zip(axes, ("with the sigmoid", "without it")):
-        axis.axhline(p_max(classes), color="black", linestyle="--", linewidth=1, label="e / (e + C − 1)")
-        axis.axhline(1 / classes, color="0.6", linestyle=":", linewidth=1, label="uniform, 1 / C")
+        bound = axis.axhline(p_max(classes), color="black", linestyle="--", linewidth=1, label="e / (e + C − 1)")
+        even = axis.axhline(1 / classes, color="0.6", linestyle=":", linewidth=1, label="uniform, 1 / C")
         axis.set(title=title, xlabel="epochs", ylabel="largest entry of p, mean")
     axes[0].set_ylim(0.9 / classes, 1.1 * p_max(classes))
     axes[1].set_ylim(0, 1.05)
-    axes[0].legend(fontsize=7, ncols=2, loc="lower right")
+    axes[1].legend(handles=[*lines, bound, even], fontsize=8, loc="center right")
     return figure
 
 
@@ -133,10 +127,11 @@ def looked_at(pictures: Tensor, found: Mapping[str, Sequence[Attention]], rows: 
             axis.set(xticks=[], yticks=[])
             if line == 0:
                 axis.set_title(name.replace(" in place of ", "\nin place of ").replace("no ", "no\n"), fontsize=7)
-    axis = figure.add_subplot(grid[:, -4:])
-    for name, networks in found.items():
+    axis, palette = figure.add_subplot(grid[:, -4:]), seaborn.color_palette("colorblind")
+    for place, (name, networks) in enumerate(found.items()):
         areas = np.sort(np.concatenate([100 * each.areas.numpy() for each in networks]))
-        axis.plot(areas, np.linspace(0, 100, len(areas)), label=name)
+        axis.plot(areas, np.linspace(0, 100, len(areas)), color=palette[2 * place], label=name,
+                  linestyle=("-", "--", "-.", ":")[place % 4])
     axis.set(xlabel="attended area, % of the picture", ylabel="% of the test pictures with no more", xlim=(0, 70))
     axis.legend(fontsize=7, loc="lower right")
     return figure
