@@ -210,6 +210,7 @@ def test_the_summary_shows_both_lengths_and_dashes_without_records(frames):
     assert shown.loc[tables.UNIFORM, "minus uniform"] == "–" != shown.loc[tables.OURS, "minus uniform"]
     assert "minus uniform" not in tables.summary(frames[100], differences=False).columns
     assert shown.loc["Mixup", "error, %"].startswith("19.") and shown.loc["Mixup", "seeds"] == "5"
+    assert "±" in shown.loc["Mixup", "error, %"] and float(shown.loc["Mixup", "NLL"]) == pytest.approx(9.6, abs=0.4)
     nothing = tables.records_at(pandas.DataFrame(), pandas.DataFrame(), 200)
     assert set(tables.summary(nothing).to_numpy().ravel()) == {"–"}
     assert tables.primary(nothing) is None and tables.secondary(nothing) == {"test_error": {}}

@@ -130,7 +130,7 @@ def looked_at(pictures: Tensor, found: Mapping[str, Sequence[Attention]], rows: 
     axis, palette = figure.add_subplot(grid[:, -4:]), seaborn.color_palette("colorblind")
     for place, (name, networks) in enumerate(found.items()):
         areas = np.sort(np.concatenate([100 * each.areas.numpy() for each in networks]))
-        axis.plot(areas, np.linspace(0, 100, len(areas)), color=palette[2 * place], label=name,
+        axis.plot(areas, np.linspace(0, 100, len(areas)), color=palette[(0, 1, 2, 4)[place % 4]], label=name,
                   linestyle=("-", "--", "-.", ":")[place % 4])
     axis.set(xlabel="attended area, % of the picture", ylabel="% of the test pictures with no more", xlim=(0, 70))
     axis.legend(fontsize=7, loc="lower right")
