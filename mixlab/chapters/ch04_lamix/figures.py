@@ -25,7 +25,8 @@ def label_noise(noise: Noise) -> Figure:
     line = np.geomspace(noise.draws[0], noise.draws[-1], 50)
     axis.plot(line, noise.theory / np.sqrt(line), color="0.5", linewidth=1, label="theory, falls like 1/√n")
     axis.plot(noise.draws, noise.distances, "o", label="measured")
-    axis.set(xscale="log", yscale="log", xlabel="draws of λ in the mean, n", ylabel="distance to the\ngradient at λ = ½")
+    axis.set(xscale="log", yscale="log", xlabel="draws of λ in the mean, n")
+    axis.set_ylabel("distance to the\ngradient at λ = ½")
     axis.legend()
     return figure
 
