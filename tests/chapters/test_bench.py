@@ -5,7 +5,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from mixlab.chapters.bench import figures, tables
-from mixlab.chapters.bench.experiments.bench import EPOCH_SEEDS, EPOCHS, ROWS, SEEDS
+from mixlab.chapters.bench.experiments.bench import EPOCH_SEEDS, EPOCHS, MORE_SEEDS, ROWS, SEEDS
 from mixlab.chapters.bench.settings import SETTINGS, bench_run
 from mixlab.reproduce import get
 
@@ -23,9 +23,12 @@ def records():
 
 def test_the_grid_is_both_settings_and_the_lengths():
     runs = get("bench").runs
-    table = [run for run in runs if run.epochs is None]
+    table = [run for run in runs if run.epochs is None and run.seed in SEEDS]
+    added = [run for run in runs if run.seed in MORE_SEEDS]
     assert len(table) == len(SETTINGS) * len(ROWS) * len(SEEDS)
-    assert len(runs) - len(table) == 2 * len(EPOCHS) * len(EPOCH_SEEDS)
+    assert len(runs) - len(table) - len(added) == 2 * len(EPOCHS) * len(EPOCH_SEEDS)
+    assert {(run.row, run.data) for run in added} == {(row, "fashion-mnist") for row in ("no mixing", "Mixup")}
+    assert len(added) == 2 * len(MORE_SEEDS)
     assert set(EPOCH_SEEDS) <= set(SEEDS) and 0 not in SEEDS  # seed 0 chose the setting
     assert {run.measure for run in runs} == {"calibration"}
 
@@ -47,6 +50,12 @@ def test_the_primary_comparison_is_mixup_minus_no_mixing_alone():
     sizes = {measure: {each.comparisons for each in rows.values()} for measure, rows in family.items()}
     assert sizes == {"test_error": {3}, "test_loss": {6}, "test_ece": {6}}
     assert "Mixup" not in family["test_error"]
+
+
+def test_more_seeds_are_taken_where_they_are_asked_for():
+    frame = records()
+    wide = tables.setting(frame, "grey", (*SEEDS, *MORE_SEEDS))
+    assert tables.primary(wide).seeds == 10 and tables.primary(tables.setting(frame, "grey")).seeds == 5
 
 
 def test_the_table_has_a_line_for_every_row_and_dashes_without_records():

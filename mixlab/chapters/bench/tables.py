@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mixlab import records
-from mixlab.chapters.bench.experiments.bench import EPOCH_SEEDS, ROWS
+from mixlab.chapters.bench.experiments.bench import EPOCH_SEEDS, ROWS, SEEDS
 from mixlab.records import Difference
 
 #: What the table shows of a run: title, column of the records, digits.
@@ -19,16 +21,17 @@ BASELINE = "no mixing"
 TITLES = {"test_error": "error, points", "test_loss": "NLL, nats", "test_ece": "ECE, points"}
 
 
-def setting(frame, name: str):
+def setting(frame, name: str, seeds: Sequence[int] = SEEDS):
     """The records of one setting at its recipe's length.
 
     Args:
         frame: records of `bench`, see `mixlab.reproduce.load`.
         name: "grey" or "colour".
+        seeds: those that are wanted, by default the planned ones.
     """
     if frame.empty:
         return frame
-    chosen = frame[frame["run"].str.startswith(f"{name}-") & frame["epochs"].isna()]
+    chosen = frame[frame["run"].str.startswith(f"{name}-") & frame["epochs"].isna() & frame["seed"].isin(seeds)]
     chosen.attrs = dict(frame.attrs)
     return chosen
 
