@@ -21,7 +21,7 @@ its place:
 The primary comparison is one line, paired by seed:
 
     >>> primary = records.compared(frame, baseline="smoothing", rows=["LaMix"])["test_error"]["LaMix"]
-    >>> print(f"LaMix minus smoothing: {primary}, {primary.seeds} seeds: {primary.verdict(margin=1)}")
+    >>> print(records.said("LaMix minus smoothing", primary, margin=1))
     LaMix minus smoothing: -0.24 [-0.35, -0.13], 5 seeds: no effect above 1; lower
 
 Secondary ones are a family. Whatever one call of `compared` compares, all rows and all measures, is corrected together
@@ -40,7 +40,7 @@ from mixlab.records.compare import by_seed, compared
 from mixlab.records.difference import MINIMUM_SEEDS, Difference, independent_difference, paired_difference
 from mixlab.records.family import corrected, holm
 from mixlab.records.power import half_width, power_at, seeds_for_power, seeds_for_width
-from mixlab.records.summary import table
+from mixlab.records.summary import said, table
 
 __all__ = [
     "MINIMUM_SEEDS",
@@ -53,6 +53,7 @@ __all__ = [
     "independent_difference",
     "paired_difference",
     "power_at",
+    "said",
     "seeds_for_power",
     "seeds_for_width",
     "table",

@@ -9,10 +9,33 @@ import numpy as np
 from mixlab.records.compare import by_seed, expect
 from mixlab.records.difference import Difference
 
-__all__ = ["DASH", "table"]
+__all__ = ["DASH", "said", "table"]
 
 #: What stands where nothing is on record.
 DASH = "–"
+
+
+def said(name: str, difference: Difference | None, margin: float | None = None) -> str:
+    """A comparison and its verdict in one line, for a cell to print.
+
+    Args:
+        name: what is compared, as "A minus B".
+        difference: None where nothing is on record.
+        margin: of a primary comparison, see `Difference.verdict`.
+
+    Raises:
+        ValueError: as `Difference.verdict`.
+
+    Example:
+        >>> from mixlab.records import paired_difference
+        >>> said("A minus B", paired_difference([2.0, 2.1, 2.2, 2.0, 2.1], [1.0, 1.2, 1.1, 1.1, 1.0]))
+        'A minus B: +1.00 [+0.88, +1.12], 5 seeds: higher'
+        >>> said("A minus B", None)
+        'A minus B: not on record'
+    """
+    if difference is None:
+        return f"{name}: not on record"
+    return f"{name}: {difference}, {difference.seeds} seeds: {difference.verdict(margin)}"
 
 
 def table(frame, columns: Mapping[str, str | Mapping[str, Difference]], rows: Sequence[str] | None = None,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from mixlab import records, reference
 from mixlab.chapters.bench import tables as bench_tables
 from mixlab.chapters.ch04_lamix.experiments.lamix import BASELINES, CONTROL, LAMIX, SECONDARY
-from mixlab.records import Difference
+from mixlab.records import Difference, said
 from mixlab.records.summary import DASH
 from mixlab.theory import entropy_bound, p_max
 
@@ -108,21 +108,6 @@ def on_record(frame) -> str:
     """How many runs are there and how many are missing, in words."""
     absent = len(frame.attrs.get("missing", []))
     return f"{len(frame)} runs on record, " + (f"{absent} still missing" if absent else "none missing")
-
-
-def said(name: str, difference: Difference | None, margin: float | None = None) -> str:
-    """A comparison and its verdict in one line.
-
-    Example:
-        >>> from mixlab.records import paired_difference
-        >>> said("A minus B", paired_difference([2.0, 2.1, 2.2, 2.0, 2.1], [1.0, 1.2, 1.1, 1.1, 1.0]))
-        'A minus B: +1.00 [+0.88, +1.12], 5 seeds: higher'
-        >>> said("A minus B", None)
-        'A minus B: not on record'
-    """
-    if difference is None:
-        return f"{name}: not on record"
-    return f"{name}: {difference}, {difference.seeds} seeds: {difference.verdict(margin)}"
 
 
 def baseline(frames: Mapping[int, object]) -> list[str]:
