@@ -94,3 +94,19 @@ def by_epochs(frame) -> dict[str, dict[int, list[tuple[float, float]]]]:
             epochs = recipes[run["recipe"]].epochs if pandas.isna(run["epochs"]) else int(run["epochs"])
             found.setdefault(run["row"], {}).setdefault(epochs, []).append((run["test_error"], run["train_error"]))
     return {row: dict(sorted(lengths.items())) for row, lengths in found.items()}
+
+
+def sign(errors: dict[str, dict[int, list[tuple[float, float]]]]) -> list[str]:
+    """CutMix minus no mixing at every length, a line each: one difference a seed, in points.
+
+    Args:
+        errors: as `by_epochs` gives them.
+
+    Example:
+        >>> sign({"no mixing": {20: [(69.0, 9.0), (70.0, 8.0)]}, "CutMix": {20: [(75.0, 60.0), (74.0, 60.0)]}})
+        [' 20 epochs: +6.0, +4.0']
+    """
+    plain, mixed = (errors.get(row, {}) for row in (BASELINE, "CutMix"))
+    pairs = {epochs: zip(mixed[epochs], plain[epochs]) for epochs in mixed if epochs in plain}
+    return [f"{epochs:>3} epochs: " + ", ".join(f"{after[0] - before[0]:+.1f}" for after, before in each)
+            for epochs, each in pairs.items()]
