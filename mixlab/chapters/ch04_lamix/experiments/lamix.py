@@ -55,12 +55,11 @@ SECONDARY = {
 
 
 def runs(budget: str) -> Iterator[Run]:
-    """Primary rows first, then the others; in each, seeds outermost."""
-    for seed in PRIMARY_SEEDS:
-        for epochs in EPOCHS:
+    """The double length first, primary rows before the others; in each part, seeds outermost."""
+    for epochs in EPOCHS:
+        for seed in PRIMARY_SEEDS:
             yield from _rows(PRIMARY, seed, epochs, budget)
-    for seed in SEEDS:
-        for epochs in EPOCHS:
+        for seed in SEEDS:
             yield from _rows(SECONDARY if epochs == 100 else BASELINES | SECONDARY, seed, epochs, budget)
 
 
