@@ -90,6 +90,7 @@ def forest(differences: Mapping[str, Mapping[str, Difference]], baseline: str,
 
 def _rule(drawn: list[Difference]) -> str:
     """What a filled mark says."""
-    comparisons, level = max(each.comparisons for each in drawn), drawn[0].confidence
-    family = f" after Holm's correction ({comparisons} comparisons)" if comparisons > 1 else ""
+    level = drawn[0].confidence
+    sizes = " and ".join(map(str, sorted({each.comparisons for each in drawn if each.comparisons > 1})))
+    family = f" after Holm's correction (comparisons: {sizes})" if sizes else ""
     return f"lower or higher{family}; lines are {100 * level:g} % intervals"

@@ -7,6 +7,7 @@ from matplotlib import pyplot as plt
 from mixlab.chapters.bench import figures, tables
 from mixlab.chapters.bench.experiments.bench import EPOCH_SEEDS, EPOCHS, MORE_SEEDS, ROWS, SEEDS
 from mixlab.chapters.bench.settings import SETTINGS, bench_run
+from mixlab.records import half_width
 from mixlab.reproduce import get
 
 
@@ -15,8 +16,9 @@ def records():
     rows = []
     for run in get("bench").runs:
         place = [row for row, _ in ROWS.values()].index(run.row)
-        error = 20 - place + run.seed / 10 + (run.seed * place % 3) / 10
+        error = 20 - place + run.seed / 10 + (run.seed * (place + 1) % 5) / 10
         rows.append(run.as_dict() | {"run": run.name, "test_error": error, "test_loss": error / 10, "test_ece": error / 2,
+                                     "scaled_loss": error / 11,
                                      "half_time_train_error": 1.0, "train_error": run.seed / 10, "seconds": 40.0})
     return pandas.DataFrame(rows)
 
@@ -62,7 +64,7 @@ def test_the_table_has_a_line_for_every_row_and_dashes_without_records():
     shown = tables.summary(tables.setting(records(), "colour"))
     assert list(shown.index) == [row for row, _ in ROWS.values()]
     assert shown.loc["no mixing", "minus no mixing"] == "–" != shown.loc["Mixup", "minus no mixing"]
-    assert shown.loc["no mixing", "error, %"].startswith("20.30")
+    assert shown.loc["no mixing", "error, %"].startswith("20.50")
     empty = tables.summary(tables.setting(pandas.DataFrame(), "colour"))
     assert set(empty.to_numpy().ravel()) == {"–"}
 
@@ -71,7 +73,23 @@ def test_lengths_are_gathered_with_that_of_the_recipe():
     found = tables.by_epochs(records())
     assert set(found) == {"no mixing", "CutMix"}
     assert list(found["CutMix"]) == sorted({*EPOCHS, 100})
-    assert found["no mixing"][100] == [(pytest.approx(20 + seed / 10), seed / 10) for seed in EPOCH_SEEDS]
+    assert found["no mixing"][100] == [(pytest.approx(20 + seed / 5), seed / 10) for seed in EPOCH_SEEDS]
+
+
+def test_half_time_errors_have_a_line_for_every_length_in_order():
+    shown = tables.half_time(records())
+    assert list(shown.index) == [f"{epochs} epochs" for epochs in (20, 40, 60, 100, 120)]
+    assert list(shown.columns) == ["seed 1", "seed 2"] and set(shown.to_numpy().ravel()) == {"1.0"}
+    assert len(tables.half_time(pandas.DataFrame())) == 0
+
+
+def test_the_reach_is_that_of_the_deviations():
+    part = tables.setting(records(), "grey")
+    sds = [tables.primary(part).sd, *(each.sd for each in tables.differences(part)["test_error"].values())]
+    least, most = tables.reach(part, (5,))
+    assert least == f"sd {min(sds):.2f}: {half_width(min(sds), 5):.2f} with 5 seeds"
+    assert most.startswith(f"sd {max(sds):.2f}")
+    assert tables.reach(pandas.DataFrame()) == ["nothing on record"]
 
 
 def test_the_figure_draws_every_seed_and_nothing_without_records():

@@ -60,7 +60,7 @@ def test_filled_squares_are_what_the_family_allows():
     figure = forest({"test_error": rows}, "ERM")
     assert [mark[1:] for mark in marks(figure.axes[0]).values()] == [("s", True), ("o", False), ("o", False)]
     words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert words == ["lower or higher after Holm's correction (3 comparisons); lines are 95 % intervals", "undecided"]
+    assert words == ["lower or higher after Holm's correction (comparisons: 3); lines are 95 % intervals", "undecided"]
     alone = forest({"test_error": {"b": difference(0.4)}}, "ERM")
     assert marks(alone.axes[0])[0][1:] == ("s", True)
     assert alone.legends[0].get_texts()[0].get_text() == "lower or higher; lines are 95 % intervals"

@@ -39,3 +39,18 @@ def bench_run(setting: str, name: str, row: str, risk: dict, seed: int, budget: 
     device = "cpu" if budget == "cpu" else "auto"
     shared = SETTINGS[setting] | {"device": device, "measure": "calibration"} | changes
     return Run(f"{setting}-{name}-s{seed}", row, risk=risk, seed=seed, **shared)
+
+
+def weights(setting: str) -> int:
+    """How many parameters the network of a setting has.
+
+    Example:
+        >>> weights("grey"), weights("colour")
+        (126904, 127736)
+    """
+    from mixlab.data.registry import find
+    from mixlab.models import build
+
+    source = find(SETTINGS[setting]["data"])
+    network = build(SETTINGS[setting]["model"], len(source.classes), in_channels=source.shape[0])
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -12,8 +12,9 @@ from mixlab.records import Difference
 COLUMNS = (
     ("error, %", "test_error", 2),
     ("NLL", "test_loss", 3),
+    ("NLL, scaled", "scaled_loss", 3),
     ("ECE, %", "test_ece", 1),
-    ("training error at half-time, %", "half_time_train_error", 1),
+    ("training error, half-time, %", "half_time_train_error", 1),
     ("at the end", "train_error", 1),
 )
 BASELINE = "no mixing"
@@ -84,15 +85,10 @@ def by_epochs(frame) -> dict[str, dict[int, list[tuple[float, float]]]]:
     Returns:
         row -> epochs -> [(test error, training error at the end), ...] in percent, one pair a seed.
     """
-    import pandas
-
-    from mixlab.train import recipes
-
     found: dict[str, dict[int, list[tuple[float, float]]]] = {}
     for _, run in frame.iterrows():
         if run["run"].startswith("colour-") and run["row"] in (BASELINE, "CutMix") and run["seed"] in EPOCH_SEEDS:
-            epochs = recipes[run["recipe"]].epochs if pandas.isna(run["epochs"]) else int(run["epochs"])
-            found.setdefault(run["row"], {}).setdefault(epochs, []).append((run["test_error"], run["train_error"]))
+            found.setdefault(run["row"], {}).setdefault(_epochs(run), []).append((run["test_error"], run["train_error"]))
     return {row: dict(sorted(lengths.items())) for row, lengths in found.items()}
 
 
@@ -110,3 +106,38 @@ def sign(errors: dict[str, dict[int, list[tuple[float, float]]]]) -> list[str]:
     pairs = {epochs: zip(mixed[epochs], plain[epochs]) for epochs in mixed if epochs in plain}
     return [f"{epochs:>3} epochs: " + ", ".join(f"{after[0] - before[0]:+.1f}" for after, before in each)
             for epochs, each in pairs.items()]
+
+
+def half_time(frame):
+    """The error on clean training images at half-time without mixing, colour, in percent: a line a length."""
+    import pandas
+
+    found = {}
+    for _, run in frame.iterrows():
+        if run["run"].startswith("colour-") and run["row"] == BASELINE and run["seed"] in EPOCH_SEEDS:
+            column = found.setdefault(f"seed {run['seed']}", {})
+            column[f"{_epochs(run)} epochs"] = f"{run['half_time_train_error']:.1f}"
+    table = pandas.DataFrame(found)
+    return table.loc[sorted(table.index, key=lambda length: int(length.split()[0]))]
+
+
+def reach(frame, seeds: Sequence[int] = (5, 10)) -> list[str]:
+    """Half the width of an interval that the setting gives, with the least and the largest of the deviations seen.
+
+    Args:
+        frame: records of one setting.
+        seeds: numbers of pairs to say it for.
+    """
+    found = [primary(frame), *differences(frame)["test_error"].values()]
+    deviations = sorted(each.sd for each in found if each)
+    return [f"sd {sd:.2f}: " + ", ".join(f"{records.half_width(sd, n):.2f} with {n} seeds" for n in seeds)
+            for sd in (deviations[0], deviations[-1])] if deviations else ["nothing on record"]
+
+
+def _epochs(run) -> int:
+    """The length of a run: its own, or its recipe's."""
+    import pandas
+
+    from mixlab.train import recipes
+
+    return recipes[run["recipe"]].epochs if pandas.isna(run["epochs"]) else int(run["epochs"])
