@@ -3,6 +3,6 @@
 One file per method. Plain Python numbers in and out.
 """
 
-from mixlab.theory.lamix import corner_entropy, entropy_bound, p_max
+from mixlab.theory.lamix import corner_entropy, entropy_bound, p_max, variation_bound
 
-__all__ = ["corner_entropy", "entropy_bound", "p_max"]
+__all__ = ["corner_entropy", "entropy_bound", "p_max", "variation_bound"]

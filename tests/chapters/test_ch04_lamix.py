@@ -37,7 +37,7 @@ def test_a_saturated_label_is_uniform_smoothing(classes, beta):
 
 def test_the_table_of_bounds_has_the_numbers_of_the_text():
     shown = tables.bounds()
-    assert shown.loc["10 classes"].tolist() == ["0.1000", "0.2320", "94.7", "0.616", "0.427"]
+    assert shown.loc["10 classes"].tolist() == ["0.2320", "94.7", "24.4", "0.616", "0.427"]
     assert shown.loc["100 classes", "largest entry of p"] == "0.0267"
 
 
@@ -109,6 +109,14 @@ def test_the_favourite_is_counted():
     assert demonstrations.History(p[None], p[None], p, p, beta=0.5, error=0.0).favourite == 0.75
 
 
+def test_shares_are_those_of_the_pictures_outside_the_favourite_class():
+    """Class 0 is the favourite; the first picture is of it and does not count."""
+    p = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.4, 0.3, 0.2, 0.1], [0.5, 0.1, 0.3, 0.1]])
+    labels = torch.eye(4)[[0, 1, 2]]
+    found = demonstrations.History(p[None], p[None], labels, labels, beta=0.5, error=0.0).shares
+    assert found == pytest.approx((0.3, 0.45, 0.125))
+
+
 def test_the_noise_of_a_random_share_is_that_of_the_theorem():
     """Three pairs and a gradient whose slopes are known: distance² of one draw is Σ slope² / 12."""
     slopes = torch.tensor([[1.0, 2.0, 0.0], [0.0, 3.0, 4.0]], dtype=torch.float64)
@@ -124,8 +132,8 @@ def test_the_noise_of_a_random_share_is_that_of_the_theorem():
 def test_means_over_seeds_are_means():
     labels = torch.tensor([0, 0, 1, 1])
     near, far = torch.tensor([[0.0], [2.0], [10.0], [12.0]]), torch.tensor([[0.0], [2.0], [20.0], [22.0]])
-    found = demonstrations.widths({"LaMix": [([far, near], []), ([near, far], [])]}, labels)
-    assert found["LaMix"] == pytest.approx((0.1 + 0.05) / 2)
+    found = demonstrations.progress({"LaMix": [([far, near], [9.0, 1.0]), ([far, far], [7.0, 0.0])]}, labels)
+    assert found["LaMix"] == [pytest.approx((0.05, 8.0)), pytest.approx(((0.1 + 0.05) / 2, 0.5))]
     one, other = (demonstrations.Attention(torch.zeros(2, 1, 1), torch.tensor(areas), 0.0)
                   for areas in ([0.25, 0.75], [0.5, 0.25]))
     assert demonstrations.mean_areas({"Mixup": [one, other]}) == {"Mixup": [50.0, 37.5]}
@@ -235,6 +243,7 @@ def test_the_papers_differences_are_those_of_its_tables(frames):
     assert shown.loc["no mixing minus LaMix", "paper"] == "+0.75"
     assert shown.loc["without p (β = 1) minus LaMix", "paper"] == "+1.25"
     assert shown.loc["label smoothing 0.2 minus LaMix", "paper"] == "+2.15"
+    assert shown.loc["Mixup + smoothing 0.1 and 0.3 minus Mixup", "paper"] == "+0.41, -0.16"
     assert shown.loc["without p (β = 1) minus LaMix", "here"].startswith("+3.80 [")
     assert set(tables.paper_and_ours(pandas.DataFrame())["here"]) == {"–"}
 
@@ -259,7 +268,9 @@ def test_figures_of_the_second_head_draw_its_numbers(rows):
     np.testing.assert_allclose(left.get_lines()[0].get_ydata(), histories["full"].top)
     np.testing.assert_allclose(right.get_lines()[0].get_ydata(), histories["no sigmoid"].top)
     assert p_max(3) in [line.get_ydata()[0] for line in right.get_lines()]
-    bars = figures.soft_targets(histories["full"]).axes[0].patches
+    left, *spreads = figures.soft_targets(histories["full"]).axes
+    assert [axis.get_lines()[0].get_xdata()[0] for axis in spreads] == [0.5 + 0.5 * p_max(3), p_max(3)]
+    bars = left.patches
     largest = histories["full"].targets(False).amax(2).mean().item()
     assert bars[0].get_height() == pytest.approx(largest, abs=1e-6)
 
@@ -267,12 +278,26 @@ def test_figures_of_the_second_head_draw_its_numbers(rows):
 def test_other_figures_draw_what_they_are_given(rows):
     images = rows[0].repeat(1, 6).view(90, 1, 6, 6)
     points = torch.rand(90, 2, generator=seeded())
-    figure = figures.clusters({"LaMix": [points, points], "Mixup": [points, points]}, rows[1], (1, 9), ("a", "b", "c"))
-    assert [axis.get_title() for axis in figure.axes[:2]] == ["1 epochs", "9 epochs"]
+    said = [(0.2, 9.0), (0.1, 0.0)]
+    figure = figures.clusters({"LaMix": [points, points], "Mixup": [points, points]}, rows[1], (1, 9), ("a", "b", "c"),
+                              {"LaMix": said, "Mixup": said})
+    assert [axis.get_title() for axis in figure.axes[1:3]] == [
+        "9 epochs\nwidth 0.10, error 0.0 %", "width 0.20, error 9.0 %"]
     np.testing.assert_allclose(figure.axes[0].get_lines()[2].get_xdata(), points[rows[1] == 2, 0])
     seen = demonstrations.Attention(torch.rand(90, 6, 6, generator=seeded(1)), torch.linspace(0, 0.5, 90), 10.0)
-    areas = figures.looked_at(images, {"LaMix": [seen, seen]}).axes[-1].get_lines()[0]
-    assert areas.get_xdata().max() == pytest.approx(50) and len(areas.get_xdata()) == 180
+    each, mean = figures.looked_at(images, {"LaMix": [seen, seen]}).axes[-1].get_lines()
+    assert each.get_xdata() == pytest.approx([25, 25]) and mean.get_xdata() == pytest.approx([25])
+
+
+def test_the_line_of_a_map_goes_around_whole_pixels():
+    """One pixel of a map of 3 by 4 is high enough: the line is its four edges."""
+    map_ = torch.full((1, 3, 4), 0.4)
+    map_[0, 2, 1] = 1.0
+    seen = demonstrations.Attention(map_, torch.tensor([1 / 12]), 0.0)
+    figure = figures.looked_at(torch.zeros(1, 1, 3, 4), {"LaMix": [seen]}, rows=[0])
+    (line,) = figure.axes[1].collections[0].get_paths()
+    assert line.vertices.min(0) == pytest.approx([0.5, 1.5], abs=0.05)
+    assert line.vertices.max(0) == pytest.approx([1.5, 2.5], abs=0.05)
 
 
 def test_the_target_of_a_pair_is_drawn_and_said():

@@ -17,7 +17,7 @@ from mixlab.rng import generator
 
 __all__ = [
     "HEADS", "METHODS", "Attention", "History", "Noise", "attention", "attentive", "bottleneck", "embeddings",
-    "label_noise", "mean_areas", "risk_of", "second_head", "tightness", "train", "widths",
+    "errors_said", "label_noise", "mean_areas", "progress", "risk_of", "second_head", "tightness", "train",
 ]
 
 BETA = 0.5
@@ -175,6 +175,16 @@ class History:
         """At the end: the part of the clean pictures that agree on the class to which p gives most."""
         return torch.bincount(self.clean[-1].argmax(1)).max().item() / self.clean.shape[1]
 
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """At the end, mean over the clean pictures of all classes but the favourite: p of their own class, of the
+        favourite, and of each other class."""
+        p, own = self.clean[-1], self.labels.argmax(1)
+        favourite = torch.bincount(p.argmax(1)).argmax()
+        p, own = p[own != favourite], own[own != favourite]
+        true, liked = p.gather(1, own[:, None]).mean().item(), p[:, favourite].mean().item()
+        return true, liked, (1 - true - liked) / (p.shape[1] - 2)
+
     def targets(self, mixed: bool) -> Tensor:
         """(T, N, C) targets of the mixed pairs or of the clean pictures."""
         local, p = (self.local, self.mixed) if mixed else (self.labels, self.clean)
@@ -278,15 +288,19 @@ def tightness(points: Tensor, labels: Tensor) -> float:
     return (within / nn.functional.pdist(means).mean()).item()
 
 
-def widths(runs: Mapping[str, Sequence[tuple[list[Tensor], list[float]]]], labels: Tensor) -> dict[str, float]:
-    """The `tightness` at the end of training, the mean over the seeds of each method.
+def progress(runs: Mapping[str, Sequence[tuple[list[Tensor], list[float]]]],
+             labels: Tensor) -> dict[str, list[tuple[float, float]]]:
+    """The `tightness` and the error in percent at each time, means over the seeds of each method.
 
     Args:
         runs: method -> what `embeddings` gives, one for each seed.
         labels: (N,) of the points.
     """
     return {
-        method: sum(tightness(points[-1], labels) for points, _ in found) / len(found)
+        method: [
+            (sum(tightness(each, labels) for each in points) / len(found), sum(errors) / len(found))
+            for points, errors in zip(zip(*(points for points, _ in found)), zip(*(errors for _, errors in found)))
+        ]
         for method, found in runs.items()
     }
 
@@ -350,3 +364,17 @@ def mean_areas(seen: Mapping[str, Sequence[Attention]]) -> dict[str, list[float]
         seen: method -> what its networks look at, one for each seed.
     """
     return {method: [100 * one.areas.mean().item() for one in found] for method, found in seen.items()}
+
+
+def errors_said(seen: Mapping[str, Sequence[Attention]]) -> str:
+    """The mean test error of the networks of each method, in words.
+
+    Args:
+        seen: as for `mean_areas`.
+
+    Example:
+        >>> one, other = (Attention(torch.zeros(1, 2, 2), torch.zeros(1), error) for error in (2.0, 3.0))
+        >>> errors_said({"Mixup": [one, other], "LaMix": [other]})
+        'Mixup 2.5, LaMix 3.0'
+    """
+    return ", ".join(f"{method} {sum(one.error for one in found) / len(found):.1f}" for method, found in seen.items())

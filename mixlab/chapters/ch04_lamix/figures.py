@@ -55,6 +55,8 @@ def second_heads(histories: Mapping[str, History]) -> Figure:
 def soft_targets(history: History) -> Figure:
     """Draw what the network is asked for: the five largest targets, and how targets and p spread over training.
 
+    Dashed lines are at the largest target and the largest entry of p that the sigmoid allows.
+
     Args:
         history: of a run with the sigmoid.
     """
@@ -66,23 +68,33 @@ def soft_targets(history: History) -> Figure:
         axes[0].bar(places + shift, largest.numpy(), width=0.4, label=name)
     axes[0].set(title="five largest targets", xlabel="place", ylabel="mean over training", xticks=places)
     axes[0].legend(fontsize=8)
-    panels = {"largest target": history.targets(False).amax(2), "entries of p": history.clean.flatten(1)}
-    for axis, (title, values) in zip(axes[1:], panels.items()):
-        _over_epochs(axis, values)
+    bound = p_max(history.clean.shape[2])
+    panels = {
+        "largest target": (history.targets(False).amax(2), history.beta + (1 - history.beta) * bound),
+        "entries of p": (history.clean.flatten(1), bound),
+    }
+    for axis, (title, (values, end)) in zip(axes[1:], panels.items()):
+        _over_epochs(axis, values, end)
+        axis.axvline(end, color="black", linestyle="--", linewidth=1)
         axis.set(title=f"clean: {title}", xlabel="value", ylabel="epochs")
     return figure
 
 
-def _over_epochs(axis, values: Tensor) -> None:
-    """Shade the spread of values (T, M) over the T epochs, the first at the top; each row has its own scale."""
-    edges = np.linspace(values.min().item(), values.max().item(), 41)
+def _over_epochs(axis, values: Tensor, end: float) -> None:
+    """Shade the spread of values (T, M) up to `end` over the T epochs, the first at the top.
+
+    Each row has its own scale.
+    """
+    edges = np.linspace(values.min().item(), end, 41)
     counts = np.stack([np.histogram(row, edges)[0] for row in values.numpy()]).astype(float)
     counts /= counts.max(1, keepdims=True)
     axis.pcolormesh(edges, np.arange(len(counts) + 1) - 0.5, np.sqrt(counts), cmap="cividis", rasterized=True)
     axis.invert_yaxis()
+    axis.set_xlim(edges[0], end + 0.08 * (end - edges[0]))
 
 
-def clusters(rows: Mapping[str, Sequence[Tensor]], labels: Tensor, at: Sequence[int], names: Sequence[str]) -> Figure:
+def clusters(rows: Mapping[str, Sequence[Tensor]], labels: Tensor, at: Sequence[int], names: Sequence[str],
+             said: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
     """Draw points of a bottleneck, a row for each method and a panel for each time.
 
     Args:
@@ -90,52 +102,65 @@ def clusters(rows: Mapping[str, Sequence[Tensor]], labels: Tensor, at: Sequence[
         labels: (N,) classes.
         at: after how many epochs.
         names: of the classes.
+        said: method -> the width of its clusters and its error in percent at each time, printed above the panels.
     """
-    figure, axes = plt.subplots(len(rows), len(at), figsize=(7, 1.75 * len(rows) + 0.3), sharex=True, sharey=True,
+    figure, axes = plt.subplots(len(rows), len(at), figsize=(7, 1.95 * len(rows) + 0.3), sharex=True, sharey=True,
                                 squeeze=False)
     palette = seaborn.color_palette("colorblind")
     for line, (method, times) in zip(axes, rows.items()):
-        for axis, points in zip(line, times):
+        for axis, points, (width, error) in zip(line, times, said[method]):
+            axis.set_title(f"width {width:.2f}, error {error:.1f} %", fontsize=7)
             for label, name in enumerate(names):
                 x, y = points[labels == label].T.numpy()
                 axis.plot(x, y, "osv"[label % 3], markersize=2, alpha=0.5, color=palette[label], label=name)
             axis.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
         line[0].set_ylabel(method, fontsize=8)
     for axis, epochs in zip(axes[0], at):
-        axis.set_title(f"{epochs} epochs", fontsize=9)
+        axis.set_title(f"{epochs} epochs\n{axis.get_title()}", fontsize=7)
     handles, texts = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, texts, loc="outside right center", fontsize=8, markerscale=2)
     return figure
 
 
 def looked_at(pictures: Tensor, found: Mapping[str, Sequence[Attention]], rows: Sequence[int] = (0, 1, 2)) -> Figure:
-    """Draw some pictures with their class activation maps, and the attended area of all of them.
+    """Draw some pictures with their class activation maps, and the mean attended area of every network.
 
     Args:
         pictures: (N, 1, H, W), all that were mapped.
         found: method -> what its networks look at, one for each seed.
-        rows: the pictures that are shown, with the maps of the first seed; the line is at half of the highest value.
+        rows: the pictures that are shown, with the maps of the first seed; the line is around the attended pixels.
     """
-    figure = plt.figure(figsize=(7.4, 3.9))
-    grid = figure.add_gridspec(len(rows), 2 + len(found) + 4)
+    figure = plt.figure(figsize=(7.2, 1.3 * len(rows) + 1.8))
+    grid = figure.add_gridspec(len(rows) + 1, 1 + len(found), height_ratios=[1] * len(rows) + [1.2])
     for line, row in enumerate(rows):
         columns = {"picture": pictures[row, 0], **{name: networks[0].maps[row] for name, networks in found.items()}}
         for place, (name, values) in enumerate(columns.items()):
             axis = figure.add_subplot(grid[line, place])
-            axis.imshow(values.numpy(), cmap="gray" if place == 0 else "cividis")
-            if place and values.max() > 0:
-                axis.contour(values.numpy(), levels=[0.5 * values.max().item()], colors="white", linewidths=1)
+            axis.imshow(values.numpy(), cmap="cividis" if place else "gray")
+            if place:
+                _outlined(axis, values.numpy())
             axis.set(xticks=[], yticks=[])
             if line == 0:
-                axis.set_title(name.replace(" in place of ", "\nin place of ").replace("no ", "no\n"), fontsize=7)
-    axis, palette = figure.add_subplot(grid[:, -4:]), seaborn.color_palette("colorblind")
-    for place, (name, networks) in enumerate(found.items()):
-        areas = np.sort(np.concatenate([100 * each.areas.numpy() for each in networks]))
-        axis.plot(areas, np.linspace(0, 100, len(areas)), color=palette[(0, 1, 2, 4)[place % 4]], label=name,
-                  linestyle=("-", "--", "-.", ":")[place % 4])
-    axis.set(xlabel="attended area, % of the picture", ylabel="% of the test pictures with no more", xlim=(0, 70))
-    axis.legend(fontsize=7, loc="lower right")
+                axis.set_title(name.replace(" in place of ", "\nin place of "), fontsize=8)
+    axis = figure.add_subplot(grid[-1, :])
+    for place, networks in enumerate(found.values()):
+        areas = [100 * each.areas.mean().item() for each in networks]
+        axis.plot(areas, [place] * len(areas), "o", color="0.5", markersize=4)
+        axis.plot(np.mean(areas), place, "|", color="black", markersize=14, markeredgewidth=2)
+    axis.set(xlabel="attended area of all test digits, % of the picture", yticks=range(len(found)),
+             yticklabels=list(found), ylim=(len(found) - 0.5, -0.5))
+    axis.tick_params(labelsize=8)
     return figure
+
+
+def _outlined(axis, values: np.ndarray) -> None:
+    """Draw a line around the pixels that are at least half as high as the highest, along their edges."""
+    if values.max() <= 0:
+        return
+    fine = 20
+    inside = np.pad(np.kron(values >= 0.5 * values.max(), np.ones((fine, fine))), 1)
+    rows, columns = ((np.arange(size) - 0.5) / fine - 0.5 for size in inside.shape)
+    axis.contour(columns, rows, inside, levels=[0.5], colors="white", linewidths=1.5)
 
 
 def target_of_pair(picture: Tensor, names: Sequence[str], local: Sequence[float], p: Sequence[float],
