@@ -7,7 +7,7 @@ __all__ = ["attended_area", "cam"]
 
 
 def cam(maps: Tensor, weight: Tensor, classes: Tensor) -> Tensor:
-    r"""What every position of the last feature maps says for a class: :math:`\sum_d w_{c,d}\, f_d(i, j)`.
+    r"""What every position of the last feature maps says for a class: :math:`\sum_d w_{c,d}\, f_d(u, v)`.
 
     Where the head of the network is a mean over positions and a linear layer, the mean of this map is the logit of the
     class, without its bias. A head with a maximum has no such map.
