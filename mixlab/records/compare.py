@@ -45,7 +45,7 @@ def compared(frame, baseline: str, measures: str | Sequence[str] = "test_error",
         -1.68 [-2.22, -1.14]: lower
     """
     measures = [measures] if isinstance(measures, str) else list(measures)
-    names = [name for name in _rows(frame) if name != baseline] if rows is None else [name for name in rows if name != baseline]
+    names = [name for name in (_rows(frame) if rows is None else rows) if name != baseline]
     expect(frame, [baseline, *names])
     found = {}
     for measure in measures:

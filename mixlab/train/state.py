@@ -108,7 +108,8 @@ class State:
         """
         for name in dict.fromkeys([*self.curves, *row]):
             self.curves.setdefault(name, [None] * self.epoch).append(row.get(name))
-        if choose and "validation_error" in row and (not self.best or row["validation_error"] < self.best["validation_error"]):
+        error = row.get("validation_error")
+        if choose and error is not None and (not self.best or error < self.best["validation_error"]):
             self.best = {name: row[name] for name in ("epoch", "validation_error", "validation_loss")}
             self.best_weights = clone(self.parts["model"])
         self.epoch, self.step = self.epoch + 1, 0

@@ -32,7 +32,8 @@ class Slider:
 
     Example:
         >>> from matplotlib.figure import Figure
-        >>> moving = slider([Figure((2, 1)), Figure((2, 1))], [0, 1], label="step", alts=["an empty white rectangle"] * 2)
+        >>> frames, alts = [Figure((2, 1)), Figure((2, 1))], ["an empty white rectangle"] * 2
+        >>> moving = slider(frames, [0, 1], label="step", alts=alts)
         >>> moving.values, sorted(moving._repr_mimebundle_())[:2]
         (('0', '1'), ['application/vnd.jupyter.widget-view+json', 'image/png'])
     """

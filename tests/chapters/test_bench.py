@@ -17,7 +17,8 @@ def records():
     for run in get("bench").runs:
         place = [row for row, _ in ROWS.values()].index(run.row)
         error = 20 - place + run.seed / 10 + (run.seed * (place + 1) % 5) / 10
-        rows.append(run.as_dict() | {"run": run.name, "test_error": error, "test_loss": error / 10, "test_ece": error / 2,
+        rows.append(run.as_dict() | {"run": run.name, "test_error": error,
+                                     "test_loss": error / 10, "test_ece": error / 2,
                                      "scaled_loss": error / 11,
                                      "half_time_train_error": 1.0, "train_error": run.seed / 10, "seconds": 40.0})
     return pandas.DataFrame(rows)

@@ -522,7 +522,8 @@ class Watching(mixers.Mixup):
 
 @pytest.mark.parametrize("wrap", [
     lambda mixer: mixers.Sometimes(mixer, 1.0), lambda mixer: mixers.PerSample(mixer, 0.5),
-    lambda mixer: mixers.OneOf([mixer]), lambda mixer: mixers.Sometimes(mixers.OneOf([mixers.PerSample(mixer, 1.0)]), 1.0),
+    lambda mixer: mixers.OneOf([mixer]),
+    lambda mixer: mixers.Sometimes(mixers.OneOf([mixers.PerSample(mixer, 1.0)]), 1.0),
 ])
 def test_wrappers_hand_the_saliency_on(wrap):
     inner, saliency = Watching(), torch.rand(4, 8, 8, generator=seeded())

@@ -88,7 +88,8 @@ def by_epochs(frame) -> dict[str, dict[int, list[tuple[float, float]]]]:
     found: dict[str, dict[int, list[tuple[float, float]]]] = {}
     for _, run in frame.iterrows():
         if run["run"].startswith("colour-") and run["row"] in (BASELINE, "CutMix") and run["seed"] in EPOCH_SEEDS:
-            found.setdefault(run["row"], {}).setdefault(_epochs(run), []).append((run["test_error"], run["train_error"]))
+            lengths = found.setdefault(run["row"], {})
+            lengths.setdefault(_epochs(run), []).append((run["test_error"], run["train_error"]))
     return {row: dict(sorted(lengths.items())) for row, lengths in found.items()}
 
 
