@@ -15,13 +15,14 @@ __all__ = ["DASH", "said", "table"]
 DASH = "–"
 
 
-def said(name: str, difference: Difference | None, margin: float | None = None) -> str:
+def said(name: str, difference: Difference | None, margin: float | None = None, digits: int = 2) -> str:
     """A comparison and its verdict in one line, for a cell to print.
 
     Args:
         name: what is compared, as "A minus B".
         difference: None where nothing is on record.
         margin: of a primary comparison, see `Difference.verdict`.
+        digits: after the point.
 
     Raises:
         ValueError: as `Difference.verdict`.
@@ -35,7 +36,7 @@ def said(name: str, difference: Difference | None, margin: float | None = None) 
     """
     if difference is None:
         return f"{name}: not on record"
-    return f"{name}: {difference}, {difference.seeds} seeds: {difference.verdict(margin)}"
+    return f"{name}: {difference:.{digits}f}, {difference.seeds} seeds: {difference.verdict(margin)}"
 
 
 def table(frame, columns: Mapping[str, str | Mapping[str, Difference]], rows: Sequence[str] | None = None,

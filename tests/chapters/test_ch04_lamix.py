@@ -305,3 +305,10 @@ def test_the_target_of_a_pair_is_drawn_and_said():
     axis = figures.target_of_pair(torch.zeros(3, 4, 4), ["cat", "cup", "moon"], local, p, beta=0.5).axes[1]
     assert [round(bar.get_y() + bar.get_height(), 3) for bar in axis.patches[3:]] == [0.375, 0.525, 0.1]
     assert figures.target_in_words(["cat", "cup"], [0.2, 0.8], [0.4, 0.6], 1.0).endswith("cat 0.20, cup 0.80")
+
+
+def test_sureness_is_the_scaled_nll_of_the_same_pairs(frames):
+    by_row = {row: group.set_index("seed")["scaled_loss"] for row, group in frames[200].groupby("row")}
+    found = tables.sureness(frames[200])
+    assert found.mean == pytest.approx((by_row[tables.OURS] - by_row[tables.UNIFORM]).mean()) and found.seeds == 10
+    assert tables.sureness(tables.records_at(pandas.DataFrame(), pandas.DataFrame(), 200)) is None

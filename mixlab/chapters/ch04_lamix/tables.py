@@ -129,6 +129,11 @@ def primary(frame) -> Difference | None:
     return records.compared(frame, UNIFORM, rows=[OURS])["test_error"].get(OURS)
 
 
+def sureness(frame) -> Difference | None:
+    """LaMix minus its control in NLL after the fitted temperature, in nats. It was not planned; None without records."""
+    return records.compared(frame, UNIFORM, "scaled_loss", rows=[OURS])["scaled_loss"].get(OURS)
+
+
 def secondary(frame) -> dict[str, dict[str, Difference]]:
     """The secondary comparisons, one family: every other row minus the control, error in points."""
     return records.compared(frame, UNIFORM, "test_error", rows=[row for row in ROWS if row not in (OURS, UNIFORM)])
