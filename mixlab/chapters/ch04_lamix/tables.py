@@ -130,7 +130,7 @@ def primary(frame) -> Difference | None:
 
 
 def sureness(frame) -> Difference | None:
-    """LaMix minus its control in NLL after the fitted temperature, in nats. It was not planned; None without records."""
+    """LaMix minus its control in NLL after the fitted temperature, in nats: not planned. None without records."""
     return records.compared(frame, UNIFORM, "scaled_loss", rows=[OURS])["scaled_loss"].get(OURS)
 
 
