@@ -29,7 +29,7 @@ class Tap:
             raise RuntimeError(
                 f"layer {self.layer!r} ran {len(self._seen)} times in a forward pass; it must run once, uncompiled"
             )
-        if self._seen[0]._version != self._version:
+        if _version(self._seen[0]) != self._version:
             raise RuntimeError(f"what layer {self.layer!r} gave was overwritten by a layer that works in place: read "
                                "that one")
         return self._seen[0]
@@ -79,7 +79,7 @@ def tap(
             verb = "take" if input else "give"
             raise ValueError(f"expected layer {layer!r} to {verb} one tensor, received {type(value).__name__}")
         seen._seen.append(value)
-        seen._version = value._version
+        seen._version = _version(value)
         return None if change is None else change(value)
 
     module = find_layer(model, layer)
@@ -91,6 +91,11 @@ def tap(
         yield seen
     finally:
         handle.remove()
+
+
+def _version(value: Tensor) -> int:
+    """How often a tensor was written to; torch does not count that in inference mode."""
+    return 0 if value.is_inference() else value._version
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:

@@ -82,6 +82,13 @@ def test_what_was_overwritten_is_not_handed_on():
         hidden.value  # noqa: B018
 
 
+def test_a_layer_is_read_in_inference_mode(model):
+    with torch.inference_mode():
+        with tap(model, "1") as hidden:
+            logits = model(IMAGES)
+        assert torch.equal(logits, model[2](hidden.value))
+
+
 def test_a_layer_of_two_tensors_is_refused():
     model = nn.Sequential(nn.LSTM(4, 2))
     with pytest.raises(ValueError, match="expected layer '0' to give one tensor, received tuple"), tap(model, "0"):
