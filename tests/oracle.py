@@ -20,6 +20,7 @@ from mixlab.mixers import (
     OneOf,
     PastedCutMix,
     PerSample,
+    Relabelled,
     Sometimes,
     UnclippedCutMix,
 )
@@ -42,6 +43,7 @@ ALL_MIXERS = {
     "smote": lambda **o: SMOTE(2, **o),
     "average": Average,
     "average-fixed": lambda **o: Average(0.25, pairing="permutation", **o),
+    "relabelled-average": lambda **o: Relabelled(Average(0.25), **o),
     "sometimes-cutmix": lambda **o: Sometimes(CutMix(), 0.5, **o),
     "per-sample-dcutmix": lambda **o: PerSample(DCutMix(3), 0.5, **o),
     "per-sample-mixup": lambda **o: PerSample(Mixup(), 0.5, **o),
@@ -58,7 +60,7 @@ HARD = [name for name in ALL_MIXERS if not any(word in name for word in _BLENDIN
 HIDING = ["cutout", "gridmask", "per-sample-cutout", "one-of"]
 
 #: Mixers whose label weights are declared, and are not the shares of pixels.
-DECLARED = ["average", "average-fixed"]
+DECLARED = ["average", "average-fixed", "relabelled-average"]
 
 
 def seeded(seed=0):

@@ -3,7 +3,7 @@
 from mixlab.mixers.base import Mixer, PartnerMixer
 from mixlab.mixers.compose import OneOf, PerSample, Sometimes
 from mixlab.mixers.dropout import Cutout, GridMask
-from mixlab.mixers.lamix import Average
+from mixlab.mixers.lamix import Average, Relabelled
 from mixlab.mixers.linear import SMOTE, DMixup, Identity, Mixup
 from mixlab.mixers.manifold import ManifoldMixup
 from mixlab.mixers.regional import CutMix, DCutMix, PastedCutMix, UnclippedCutMix
@@ -26,6 +26,7 @@ __all__ = [
     "PartnerMixer",
     "PastedCutMix",
     "PerSample",
+    "Relabelled",
     "Sometimes",
     "UnclippedCutMix",
     "from_config",

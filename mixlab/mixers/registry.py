@@ -10,7 +10,7 @@ from mixlab.mixers.base import Mixer
 from mixlab.mixers.compose import OneOf, PerSample, Sometimes
 from mixlab.mixers.controls import CONTROLS
 from mixlab.mixers.dropout import Cutout, GridMask
-from mixlab.mixers.lamix import Average
+from mixlab.mixers.lamix import Average, Relabelled
 from mixlab.mixers.linear import SMOTE, DMixup, Identity, Mixup
 from mixlab.mixers.regional import CutMix, DCutMix, PastedCutMix, UnclippedCutMix
 
@@ -31,16 +31,20 @@ MIXERS: dict[str, type[Mixer]] = {
     "average": Average,
 }
 #: Mixers made of mixers.
-WRAPPERS: dict[str, type[Mixer]] = {"sometimes": Sometimes, "per-sample": PerSample, "one-of": OneOf}
+WRAPPERS: dict[str, type[Mixer]] = {
+    "sometimes": Sometimes,
+    "per-sample": PerSample,
+    "one-of": OneOf,
+    "relabelled": Relabelled,
+}
 
 
 def from_config(config: Mapping) -> Mixer:
     """Build a mixer from plain data, as a record or a command line has it.
 
     Args:
-        config: ``{"name": "dcutmix", "k": 5}``: a name of ``MIXERS``, of the book's controls, or "sometimes",
-            "per-sample" (which hold a ``mixer`` and a probability ``p``) or "one-of" (``mixers`` and
-            ``probabilities``); beside it the mixer's arguments. What is left out has its default.
+        config: ``{"name": "dcutmix", "k": 5}``: a name of ``MIXERS``, of the book's controls, or of ``WRAPPERS``, which
+            hold a ``mixer`` ("one-of": ``mixers``); beside it the mixer's arguments. What is left out has its default.
 
     Raises:
         ValueError: for anything but a mapping, an unknown name, or an argument that is superfluous or missing.

@@ -28,6 +28,7 @@ from mixlab.mixers import (
     PastedCutMix,
     PerSample,
     Sometimes,
+    Relabelled,
     UnclippedCutMix,
 )
 
@@ -450,3 +451,13 @@ def test_the_average_draws_one_uniform_lambda_for_every_pair_after_the_partners(
     assert_mean(own, 0.5)
     torch.testing.assert_close(mix.weights.sum(1), torch.ones(4000), rtol=0, atol=1e-7)
     assert torch.equal(mix.sources, fixed.sources) and bool((fixed.weights[:, 0] == 0.25).all())
+
+
+def test_a_relabelled_picture_is_its_mixers_and_its_label_weight_is_uniform():
+    picture, relabelled = (_draw(each, 4000, (8, 8)) for each in (CutMix(), Relabelled(CutMix())))
+    assert torch.equal(relabelled.sources, picture.sources) and torch.equal(relabelled.shares, picture.shares)
+    own = relabelled.weights[:, 0].double().numpy()
+    assert kstest(own, "uniform").pvalue > 0.001
+    assert abs(np.corrcoef(own, picture.shares[:, 0].numpy())[0, 1]) < 0.06  # 4 standard errors
+    with pytest.raises(ValueError, match="expected a mixer of two images to relabel, received a mix of 3"):
+        _draw(Relabelled(DMixup(3)), 4, (8, 8))
