@@ -10,6 +10,7 @@ MODULES = (
     "mixlab.masks",
     "mixlab.mix",
     "mixlab.priors",
+    "mixlab.saliency",
     "mixlab.mixers",
     "mixlab.risk",
     "mixlab.models",

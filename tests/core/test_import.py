@@ -14,7 +14,7 @@ PICTURES = ("matplotlib", "seaborn", "skimage")
 TABLES = ("pandas", "sklearn", "scipy")
 COMMANDS = ("typer", "rich", "tensorboard")
 NOTEBOOKS = ("IPython", "ipykernel", "nbformat", "nbclient", "jupyter_book")
-PEERS = ("timm", "kornia")
+PEERS = ("timm", "kornia", "captum")
 HEAVY = {*LIGHTNING, *PICTURES, *TABLES, *COMMANDS, *NOTEBOOKS, *PEERS}
 
 # Runs in a fresh interpreter: in this one, other tests have loaded everything.
