@@ -1,8 +1,9 @@
 """The masks M of a mix, each kind in the cheapest form that is exact.
 
-Four kinds share one interface. ``Constant``: every pixel is blended alike. ``NestedBoxes`` and ``PastedBoxes``: every
+Five kinds share one interface. ``Constant``: every pixel is blended alike. ``NestedBoxes`` and ``PastedBoxes``: every
 pixel has one owner, given by rectangles pasted in order. ``Owners``: every pixel has one owner, written out.
-``Soft``: a weight for every source and pixel, stored small and upsampled.
+``Soft``: a weight for every source and pixel, stored small and upsampled. ``Transported``: the same, of images whose
+blocks have changed places.
 
 In the three hard kinds slot k of a pixel's owner is a column of ``Mix.sources``; the slot after the last column is
 nobody, and shows the fill value.
@@ -22,7 +23,7 @@ from torch.autograd.forward_ad import unpack_dual
 
 from mixlab.arrays import array, wrapped
 
-__all__ = ["Constant", "NestedBoxes", "Owners", "PastedBoxes", "Soft"]
+__all__ = ["Constant", "NestedBoxes", "Owners", "PastedBoxes", "Soft", "Transported"]
 
 #: A mask never looks at other rows than this function hands out: slot k -> (B, C, ...) images of that slot.
 Pick = Callable[[int], Tensor]
@@ -709,3 +710,81 @@ class Soft(_Masks):
     def select(self, selected: Tensor) -> "Soft":
         """These masks where ``selected``, slot 0 alone in the other rows."""
         return replace(self, maps=_keep_rows(self.maps, selected, first_slot(self.maps)))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Transported(Soft):
+    r"""Soft masks over images whose blocks have changed places: :math:`\sum_k M_k \odot T_k\, x_k`.
+
+    Masks and shares are those of the result. A block is as large as a cell of the maps, and blocks and cells are
+    numbered row by row.
+
+    Args:
+        maps: ``(B, K, h, w)`` and the other arguments: see :class:`Soft`.
+        size: height and width of the images, in pixels, multiples of h and w.
+        plans: ``(B, K, h * w)`` int64: place p of slot k shows block ``plans[b, k, p]`` of that slot's image, in
+            0..h*w-1. A permutation shows every block once.
+
+    Raises:
+        ValueError: for another shape or dtype, or sides that the grid does not divide. The numbers of the blocks are
+            checked by :class:`mixlab.Mix`.
+
+    Source: Puzzle Mix's transport, formula 3 of the Co-Mixup slides: block i moves to place j where
+    :math:`\Pi_{ij} = 1`, so that the picture is :math:`\Pi^\top x`.
+
+    Example:
+        >>> from mixlab import Mix
+        >>> exchanged = Transported(maps=torch.ones(1, 1, 1, 3), size=(1, 6), plans=torch.tensor([[[2, 0, 1]]]))
+        >>> Mix(torch.tensor([[0]]), exchanged).apply(torch.arange(6.0).view(1, 1, 1, 6))
+        tensor([[[[4., 5., 0., 1., 2., 3.]]]])
+    """
+
+    plans: Tensor
+
+    def __post_init__(self):
+        super().__post_init__()
+        batch, k, rows, columns = self.maps.shape
+        if self.plans.shape != (batch, k, rows * columns) or self.plans.dtype != torch.int64:
+            raise ValueError(
+                f"expected plans of shape {(batch, k, rows * columns)} and dtype int64, for maps of shape "
+                f"{tuple(self.maps.shape)}, received {tuple(self.plans.shape)} {self.plans.dtype}"
+            )
+        if self.size[0] % rows or self.size[1] % columns:
+            raise ValueError(
+                f"expected a height and width that a grid of {rows} x {columns} blocks divides, received "
+                f"{tuple(self.size)}"
+            )
+
+    def check(self, k: int) -> None:
+        """Raise ValueError where a map is negative or not finite, or a plan names a block that there is not."""
+        super().check(k)
+        if not visible(self.plans) or not self.plans.numel():
+            return
+        least, most = map(int, self.plans.aminmax())
+        if not 0 <= least <= most < self.plans.shape[2]:
+            raise ValueError(
+                f"expected blocks in 0..{self.plans.shape[2] - 1} in the plans, received some from {least} to {most}"
+            )
+
+    def apply(self, images: Tensor, sources: Tensor, pick: Pick, fill: Tensor | float) -> Tensor:
+        """Move the blocks of every source, then blend; see :meth:`mixlab.Mix.apply`."""
+        _check_size(self.size, images)
+        return super().apply(images, sources, lambda slot: self._moved(pick(slot), self.plans[:, slot]), fill)
+
+    def _moved(self, images: Tensor, plans: Tensor) -> Tensor:
+        """Images of which place p shows block ``plans[b, p]``, in memory laid out as theirs."""
+        (rows, columns), (height, width) = self.maps.shape[-2:], self.size
+        channels = math.prod(images.shape[1:-2])
+        blocks = images.reshape(len(images), channels, rows, height // rows, columns, width // columns)
+        blocks = blocks.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+        # One place of one image, whatever it shows: (B, places, channels, block height, block width).
+        moved = blocks[torch.arange(len(plans), device=plans.device)[:, None], plans]
+        moved = moved.unflatten(1, (rows, columns)).permute(0, 3, 1, 4, 2, 5).reshape(images.shape)
+        order, back = memory_order(images)
+        return moved.permute(order).contiguous().permute(back)
+
+    def select(self, selected: Tensor) -> "Transported":
+        """These masks and plans where ``selected``; slot 0 alone, with every block in its place, in the other rows."""
+        still = torch.arange(self.plans.shape[2], device=self.plans.device).expand_as(self.plans)
+        maps = _keep_rows(self.maps, selected, first_slot(self.maps))
+        return replace(self, maps=maps, plans=_keep_rows(self.plans, selected, still))

@@ -22,6 +22,7 @@ from mixlab.masks import (
     Owners,
     PastedBoxes,
     Soft,
+    Transported,
     check_shares,
     first_slot,
     memory_order,
@@ -31,7 +32,7 @@ from mixlab.masks import (
 
 __all__ = ["Mix"]
 
-Masks = Constant | NestedBoxes | PastedBoxes | Owners | Soft
+Masks = Constant | NestedBoxes | PastedBoxes | Owners | Soft | Transported
 
 
 def _within(indices: Tensor, count: int) -> bool:
@@ -65,8 +66,8 @@ class Mix:
     Args:
         sources: ``(B, K)`` int64, the batch row that fills each slot; 0 <= sources < B.
         form: the masks M in their cheapest exact form: :class:`~mixlab.masks.Constant`,
-            :class:`~mixlab.masks.NestedBoxes`, :class:`~mixlab.masks.PastedBoxes`, :class:`~mixlab.masks.Owners` or
-            :class:`~mixlab.masks.Soft`.
+            :class:`~mixlab.masks.NestedBoxes`, :class:`~mixlab.masks.PastedBoxes`, :class:`~mixlab.masks.Owners`,
+            :class:`~mixlab.masks.Soft` or :class:`~mixlab.masks.Transported`.
         weights: ``(B, K)`` float32, the label weight of each slot; non-negative, rows summing to 1 (within 1e-3).
             Left out, it is the share of pixels that the masks really give to the slot; shares sum to less where
             pixels are nobody's.

@@ -6,6 +6,7 @@ from mixlab.mixers.dropout import Cutout, GridMask
 from mixlab.mixers.lamix import Average, Relabelled
 from mixlab.mixers.linear import SMOTE, DMixup, Identity, Mixup
 from mixlab.mixers.manifold import ManifoldMixup
+from mixlab.mixers.puzzlemix import PuzzleMix
 from mixlab.mixers.regional import CutMix, DCutMix, PastedCutMix, UnclippedCutMix
 from mixlab.mixers.registry import MIXERS, from_config, to_config
 
@@ -26,6 +27,7 @@ __all__ = [
     "PartnerMixer",
     "PastedCutMix",
     "PerSample",
+    "PuzzleMix",
     "Relabelled",
     "Sometimes",
     "UnclippedCutMix",

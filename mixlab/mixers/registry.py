@@ -12,6 +12,7 @@ from mixlab.mixers.controls import CONTROLS
 from mixlab.mixers.dropout import Cutout, GridMask
 from mixlab.mixers.lamix import Average, Relabelled
 from mixlab.mixers.linear import SMOTE, DMixup, Identity, Mixup
+from mixlab.mixers.puzzlemix import PuzzleMix
 from mixlab.mixers.regional import CutMix, DCutMix, PastedCutMix, UnclippedCutMix
 
 __all__ = ["MIXERS", "from_config", "to_config"]
@@ -29,6 +30,7 @@ MIXERS: dict[str, type[Mixer]] = {
     "gridmask": GridMask,
     "smote": SMOTE,
     "average": Average,
+    "puzzlemix": PuzzleMix,
 }
 #: Mixers made of mixers.
 WRAPPERS: dict[str, type[Mixer]] = {

@@ -533,5 +533,6 @@ def test_wrappers_hand_the_saliency_on(wrap):
 
 @pytest.mark.parametrize("name", mixers.MIXERS)
 def test_every_registered_mixer_is_built_by_name_and_draws(name):
-    mix = mixers.from_config({"name": name}).draw(torch.zeros(4, 3, 8, 8), _labels(4), generator=seeded())
+    images, saliency = torch.zeros(4, 3, 8, 8), torch.rand(4, 8, 8, generator=seeded())
+    mix = mixers.from_config({"name": name}).draw(images, _labels(4), saliency=saliency, generator=seeded())
     assert len(mix) == 4
