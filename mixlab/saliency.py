@@ -78,10 +78,7 @@ def input_saliency(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         tensor([[[0.5000, 0.0000],
                  [1.0000, 0.0000]]])
     """
-    if images.ndim != 4 or not images.is_floating_point():
-        raise ValueError("expected floating-point images of shape (B, C, H, W), received "
-                         f"{tuple(images.shape)} {images.dtype}")
-    inputs = images.detach().requires_grad_()
+    inputs = differentiable(images)
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -92,6 +89,18 @@ def input_saliency(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         for module, mode in modes.items():
             module.training = mode
     return gradient_saliency(gradient)
+
+
+def differentiable(images: Tensor) -> Tensor:
+    """The images as a start of a graph, for their gradient to be asked for; they are not copied.
+
+    Raises:
+        ValueError: for images of another shape than (B, C, H, W), or that are not floating point.
+    """
+    if images.ndim != 4 or not images.is_floating_point():
+        raise ValueError("expected floating-point images of shape (B, C, H, W), received "
+                         f"{tuple(images.shape)} {images.dtype}")
+    return images.detach().requires_grad_()
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

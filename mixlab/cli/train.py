@@ -21,6 +21,7 @@ RISK_OPTIONS = {
     "vicinal": ["label_smoothing", "clean"],
     "manifold": [],
     "lamix": ["beta", "target_grad", "local_lambda", "sigmoid", "clean"],
+    "saliency": ["clean_weight"],
 }
 
 
@@ -37,12 +38,14 @@ def train(
     manifold: Annotated[bool, typer.Option("--manifold", help="Mix hidden layers too: --risk manifold.")] = False,
     layer: Annotated[list[str] | None, typer.Option(help="A layer for --manifold to mix at, '' for the images; may "
                                                     "be repeated. For lamix, the network's linear head.")] = None,
-    risk: Annotated[str | None, typer.Option(help="What is minimised: empirical, vicinal, manifold or lamix; else "
-                                             "empirical without a --mixer and vicinal with one.")] = None,
+    risk: Annotated[str | None, typer.Option(help="What is minimised: empirical, vicinal, manifold, lamix or "
+                                             "saliency; else empirical without a --mixer and vicinal with one.")] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="Part of every target that is uniform; empirical and "
                                                           "vicinal.")] = None,
     clean: Annotated[bool | None, typer.Option("--clean/--no-clean", help="Every other batch is left unmixed; else "
                                                "in lamix and not in vicinal.")] = None,
+    clean_weight: Annotated[float | None, typer.Option(help="Weight of the loss on the unmixed batch in saliency, "
+                                                       "which then trains on it, too; else 0.")] = None,
     beta: Annotated[float | None, typer.Option(help="Weight of the pair's own labels in lamix, 0 to 1; else "
                                                "0.5.")] = None,
     target_grad: Annotated[str | None, typer.Option(help="What lamix's target trains: full (the network too), head, "
@@ -85,8 +88,8 @@ def train(
     local = {"local_lambda": _number_or_random(local_lambda)}  # of the mixer that is named, or of the risk's own
     spec = _risk(
         named, _mixer(mixer, k, alpha, pairing, limits.pairing, **({} if unmixed else local)), probability, layer,
-        label_smoothing=label_smoothing, clean=clean, beta=beta, target_grad=target_grad, sigmoid=sigmoid,
-        **(local if unmixed else {}),
+        label_smoothing=label_smoothing, clean=clean, clean_weight=clean_weight, beta=beta, target_grad=target_grad,
+        sigmoid=sigmoid, **(local if unmixed else {}),
     )
     row = mixer if named != "lamix" else named if unmixed else f"{named}-{mixer}"
     run = Run(
@@ -186,10 +189,12 @@ def _risk(name: str, mixer: dict, probability: float | None, layers: list[str] |
     mixed = mixer["name"] != "none"
     if mixed and name == "empirical":
         raise ValueError(f"expected --risk empirical without a --mixer, received {mixer['name']}")
-    if not mixed and (name in ("vicinal", "manifold") or probability is not None or set(mixer) != {"name"}):
+    mixes = name in ("vicinal", "manifold", "saliency") or probability is not None or set(mixer) != {"name"}
+    if mixes and not mixed:
         raise ValueError("expected a --mixer with --k, --alpha, --pairing, --probability, --manifold or "
-                         "--risk vicinal, received none")
-    spec = {"name": name, **options}
+                         "--risk vicinal or saliency, received none")
+    # A risk whose clean batches take turns has a switch, and one that adds their loss has a weight.
+    spec = {"name": name, **{"clean" if option == "clean_weight" else option: options[option] for option in options}}
     if mixed:
         spec["mixer"] = mixer if probability is None else {"name": "sometimes", "p": probability, "mixer": mixer}
     if name == "manifold":

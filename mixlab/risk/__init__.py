@@ -9,6 +9,7 @@ from mixlab.risk.lamix import LaMixRisk
 from mixlab.risk.loss import soft_cross_entropy
 from mixlab.risk.manifold import ManifoldRisk
 from mixlab.risk.registry import build_risk
+from mixlab.risk.saliency import SaliencyRisk
 from mixlab.risk.vicinal import VicinalRisk
 from mixlab.risk.vicinity import SampledRisk
 
@@ -17,6 +18,7 @@ __all__ = [
     "LaMixRisk",
     "ManifoldRisk",
     "Risk",
+    "SaliencyRisk",
     "SampledRisk",
     "VicinalRisk",
     "build_risk",

@@ -11,6 +11,7 @@ from mixlab.risk.base import Risk
 from mixlab.risk.empirical import EmpiricalRisk
 from mixlab.risk.lamix import LaMixRisk, linear_head
 from mixlab.risk.manifold import ManifoldRisk
+from mixlab.risk.saliency import SaliencyRisk
 from mixlab.risk.vicinal import VicinalRisk
 
 #: The risk of every name.
@@ -19,6 +20,7 @@ RISKS: dict[str, type[Risk]] = {
     "vicinal": VicinalRisk,
     "manifold": ManifoldRisk,
     "lamix": LaMixRisk,
+    "saliency": SaliencyRisk,
 }
 
 
@@ -29,10 +31,11 @@ def build_risk(
 
     Args:
         spec: `{"name": "empirical", "label_smoothing": 0.1}`, `{"name": "vicinal", "mixer": {...}}`,
-            `{"name": "manifold", "mixer": {...}, "layers": [...]}` or `{"name": "lamix", "beta": 0.5}`, with the
-            arguments of the risk's class. A mixer is what `mixlab.mixers.from_config` takes:
-            `{"name": "dcutmix", "k": 5, ...}`. LaMix finds the network's linear head (`layer`) and the scale of its
-            logits (`scale`: the network's `logit_scale`, 1 if it has none), unless they are given.
+            `{"name": "manifold", "mixer": {...}, "layers": [...]}`, `{"name": "lamix", "beta": 0.5}` or
+            `{"name": "saliency", "mixer": {...}, "clean": 1.0}`, with the arguments of the risk's class. A mixer is
+            what `mixlab.mixers.from_config` takes: `{"name": "dcutmix", "k": 5, ...}`. LaMix finds the network's linear
+            head (`layer`) and the scale of its logits (`scale`: the network's `logit_scale`, 1 if it has none), unless
+            they are given.
         model: the network to be trained. A risk looks at it and does not keep it.
         classes: number of logits.
         generator: source of initial weights, for a risk that has some. The risks that need none of the three do

@@ -138,7 +138,8 @@ def fit(
     for name in ("fabric", "pytorch"):  # they announce precision and ranks otherwise
         logging.getLogger(f"lightning.{name}").setLevel(logging.WARNING)
     strategy = "auto" if processes == 1 else "ddp" if "LOCAL_RANK" in os.environ else "ddp_spawn"
-    fabric = Fabric(accelerator=_accelerator(device), devices=processes, strategy=strategy, precision=precision)
+    kind = _accelerator(device)
+    fabric = Fabric(accelerator=kind, devices=processes, strategy=strategy, **_precision(precision, kind))
     job = model, risk, dataset, recipe, options
     first = os.environ.get("RANK", "0") == "0"
     with tidied(folder if first else None):
@@ -304,6 +305,15 @@ def _check_batches(images: int, batch_size: int, processes: int) -> None:
 def _accelerator(device: str) -> str:
     """The kind of device that is meant."""
     return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _precision(name: str, device: str) -> dict:
+    """The precision as Fabric is told it."""
+    if name == "32-true":
+        return {"precision": name}
+    from mixlab.train.autocast import Autocast
+
+    return {"plugins": Autocast(device)}
 
 
 def _check(dataset, device, precision, processes, every, log) -> None:

@@ -179,6 +179,14 @@ def test_lamix_is_trained_with_its_options(mixlab, tmp_path, options, risk):
     assert not any("risk" in name or "target" in name for name in saved["model"])
 
 
+def test_a_risk_that_trains_on_the_clean_batch_is_trained_from_the_command_line(mixlab, tmp_path):
+    status, printed, error = mixlab(*SMALL, "--risk", "saliency", "--mixer", "cutmix", "--clean-weight", 0.5,
+                                    "--out", tmp_path)
+    assert status == 0 and "last epoch" in printed, error
+    assert read_record(tmp_path / "record.json")["what"]["config"]["risk"] == {
+        "name": "saliency", "mixer": {"name": "cutmix"}, "clean": 0.5}
+
+
 def _asked(mixlab, monkeypatch, arguments):
     """The run that a command line asks for; it is not carried out."""
     runs = []
@@ -219,6 +227,9 @@ def test_partners_are_drawn_by_the_papers_law_where_it_is_asked_for(mixlab, monk
     (["--risk", "lamix", "--budget", "gpu"], {"name": "lamix"}),
     (["--risk", "lamix", "--mixer", "mixup", "--alpha", 2, "--probability", 0.5],
      {"name": "lamix", "mixer": {"name": "sometimes", "p": 0.5, "mixer": {"name": "mixup", "alpha": 2.0}}}),
+    (["--risk", "saliency", "--mixer", "cutmix"], {"name": "saliency", "mixer": {"name": "cutmix"}}),
+    (["--risk", "saliency", "--mixer", "cutmix", "--probability", 0.5, "--clean-weight", 1],
+     {"name": "saliency", "clean": 1.0, "mixer": {"name": "sometimes", "p": 0.5, "mixer": {"name": "cutmix"}}}),
 ])
 def test_a_risk_is_named_or_follows_from_the_mixer(mixlab, monkeypatch, arguments, risk):
     asked = _asked(mixlab, monkeypatch, arguments)
@@ -226,13 +237,17 @@ def test_a_risk_is_named_or_follows_from_the_mixer(mixlab, monkeypatch, argument
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (["--risk", "nothing"], "a --risk of empirical, vicinal, manifold, lamix, received 'nothing'"),
+    (["--risk", "nothing"], "a --risk of empirical, vicinal, manifold, lamix, saliency, received 'nothing'"),
     (["--beta", 0.5], "risk empirical among --label-smoothing, received --beta"),
     (["--mixer", "mixup", "--no-sigmoid", "--target-grad", "head"], "received --target-grad, --sigmoid"),
     (["--mixer", "mixup", "--manifold", "--clean"], "risk manifold among none, received --clean"),
     (["--risk", "lamix", "--label-smoothing", 0.1], "risk lamix among --beta, .* received --label-smoothing"),
     (["--risk", "lamix", "--manifold"], "received --risk lamix"),
     (["--risk", "lamix", "--k", 3], "expected a --mixer"), (["--risk", "lamix", "--probability", 0.5], "a --mixer"),
+    (["--risk", "saliency"], "expected a --mixer .* saliency, received none"),
+    (["--risk", "saliency", "--mixer", "cutmix", "--clean"], "saliency among --clean-weight.*, received --clean$"),
+    (["--risk", "saliency", "--mixer", "cutmix", "--clean-weight", -1], "clean to be a finite number .* received -1"),
+    (["--mixer", "cutmix", "--clean-weight", 1], "risk vicinal among .* received --clean-weight"),
     (["--risk", "vicinal"], "expected a --mixer"), (["--risk", "empirical", "--mixer", "mixup"], "received mixup"),
     (["--risk", "lamix", "--beta", 2], r"beta in \[0, 1\], received 2"),
     (["--risk", "lamix", "--target-grad", "both"], "full, head, none, received 'both'"),

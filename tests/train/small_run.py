@@ -14,6 +14,7 @@ from mixlab.mixers import DCutMix
 from mixlab.models import tap
 from mixlab.risk import EmpiricalRisk, LaMixRisk, VicinalRisk, soft_cross_entropy
 from mixlab.rng import generator
+from mixlab.saliency import block_saliency
 from mixlab.train import Cosine, Recipe, fit
 
 RECIPE = Recipe("test", epochs=2, batch_size=32, lr=0.05, schedule=Cosine(), momentum=0.9, nesterov=True,
@@ -78,6 +79,15 @@ class Halves:
         weights = torch.where(rows < count // 2, 0.8, 0.3)
         return Mix(torch.stack([rows, rows.roll(count // 2)], 1), Constant(torch.full((count, 2), 0.5)),
                    torch.stack([weights, 1 - weights], 1))
+
+
+class LeftHalves:
+    """A mixer for batches that processes share, as `Halves`, whose shares follow from the saliency of each row."""
+
+    def draw(self, images, labels=None, *, saliency=None, generator=None):
+        rows, left = torch.arange(len(images)), block_saliency(saliency, 2)[:, :, 0].sum(1)
+        shares = torch.stack([left, 1 - left], 1)
+        return Mix(torch.stack([rows, rows.roll(len(images) // 2)], 1), Constant(shares))
 
 
 class Failing(EmpiricalRisk):

@@ -10,7 +10,7 @@ from torch import nn
 
 from mixlab.data import Loader, load
 from mixlab.mixers import DCutMix
-from mixlab.risk import EmpiricalRisk, LaMixRisk, VicinalRisk
+from mixlab.risk import EmpiricalRisk, LaMixRisk, SaliencyRisk, VicinalRisk
 from mixlab.rng import generator
 from mixlab.train import Cosine, MultiStep, Recipe, fit
 from mixlab.train.lock import LOCK, alone
@@ -117,6 +117,36 @@ def test_a_step_of_lamix_on_two_processes_is_the_step_on_one(runs, images, optio
         torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
     trained = "beta" not in options and options.get("target_grad") != "none"
     assert [bool(move.abs().max() > 1e-4) for move in moves[0]] == [True] * 4 + [trained] * 2
+
+
+@pytest.mark.parametrize(("clean", "frozen"), [(0.0, False), (1.0, False), (1.0, True)])
+def test_two_steps_of_the_saliency_risk_on_two_processes_are_the_steps_on_one(runs, clean, frozen):
+    """The gradient of the clean pass, which goes past the wrapper that averages, is averaged all the same, and once."""
+    steps = Recipe("steps", epochs=1, batch_size=64, lr=0.5, schedule=MultiStep(()), momentum=0.0, nesterov=False,
+                   weight_decay=0.0, augment="none", report="last", source="these tests")
+    data, moves, losses = load("digits", limit=128, validation=0.0), [], []
+    for processes in (1, 2):
+        model = runs.initialised(nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(144, 32), nn.Tanh(), nn.Linear(32, 10)))
+        model[0].requires_grad_(not frozen)
+        before = [parameter.detach().clone() for parameter in model.parameters()]
+        result = fit(model, SaliencyRisk(runs.LeftHalves(), clean=clean), data, steps, seed=3, device="cpu",
+                     processes=processes)
+        losses.append(result.losses)
+        moves.append([was - parameter.detach() for was, parameter in zip(before, model.parameters(), strict=True)])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6) and len(losses[0]) == 2
+    for one, two in zip(*moves, strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
+    assert [bool(move.abs().max() > 1e-4) for move in moves[0]] == [not frozen] * 2 + [True] * 4
+
+
+def test_a_risk_that_differentiates_runs_on_processes_in_mixed_precision(runs):
+    """The same five steps but for rounding: to 8 bits, on two processes, and to 24, on one."""
+    data, losses = load("digits", limit=320, validation=0.0), []
+    for options in ({}, {"processes": 2, "precision": "bf16-mixed"}):
+        risk = SaliencyRisk(runs.LeftHalves(), clean=1.0)
+        losses.append(fit(network(), risk, data, replace(RECIPE, epochs=1), seed=3, device="cpu", **options).losses)
+    assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.02) and len(losses[0]) == 5
 
 
 def test_networks_larger_than_what_a_pipe_holds_come_back(digits):
