@@ -24,6 +24,7 @@ from mixlab.mixers import (
     Sometimes,
     UnclippedCutMix,
 )
+from mixlab.mixers.controls import ReplacedSaliency, SharesInBoxes
 
 #: Every mixer, and compositions of them, as functions of the common options.
 ALL_MIXERS = {
@@ -44,6 +45,8 @@ ALL_MIXERS = {
     "average": Average,
     "average-fixed": lambda **o: Average(0.25, pairing="permutation", **o),
     "relabelled-average": lambda **o: Relabelled(Average(0.25), **o),
+    "replaced-saliency": lambda **o: ReplacedSaliency(CutMix(), "smooth", **o),
+    "shares-in-boxes": lambda **o: SharesInBoxes(Mixup(), **o),
     "sometimes-cutmix": lambda **o: Sometimes(CutMix(), 0.5, **o),
     "per-sample-dcutmix": lambda **o: PerSample(DCutMix(3), 0.5, **o),
     "per-sample-mixup": lambda **o: PerSample(Mixup(), 0.5, **o),

@@ -39,7 +39,7 @@ def train(
     layer: Annotated[list[str] | None, typer.Option(help="A layer for --manifold to mix at, '' for the images; may "
                                                     "be repeated. For lamix, the network's linear head.")] = None,
     risk: Annotated[str | None, typer.Option(help="What is minimised: empirical, vicinal, manifold, lamix or "
-                                             "saliency; else empirical without a --mixer and vicinal with one.")] = None,
+                                             "saliency; else empirical without --mixer and vicinal with one.")] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="Part of every target that is uniform; empirical and "
                                                           "vicinal.")] = None,
     clean: Annotated[bool | None, typer.Option("--clean/--no-clean", help="Every other batch is left unmixed; else "

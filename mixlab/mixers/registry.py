@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mixlab.mixers.base import Mixer
 from mixlab.mixers.compose import OneOf, PerSample, Sometimes
-from mixlab.mixers.controls import CONTROLS
+from mixlab.mixers.controls import CONTROLS, ReplacedSaliency, SharesInBoxes
 from mixlab.mixers.dropout import Cutout, GridMask
 from mixlab.mixers.lamix import Average, Relabelled
 from mixlab.mixers.linear import SMOTE, DMixup, Identity, Mixup
@@ -38,6 +38,8 @@ WRAPPERS: dict[str, type[Mixer]] = {
     "per-sample": PerSample,
     "one-of": OneOf,
     "relabelled": Relabelled,
+    "replaced-saliency": ReplacedSaliency,
+    "shares-in-boxes": SharesInBoxes,
 }
 
 
