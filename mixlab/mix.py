@@ -72,6 +72,9 @@ class Mix:
             Left out, it is the share of pixels that the masks really give to the slot; shares sum to less where
             pixels are nobody's.
         fill: what is seen where no slot is: a number, or a tensor that broadcasts to the images.
+        noise: n, ``(B, ...)`` floating point in the shape of the images that the mix was drawn for, added to those
+            alone: ``apply(images, noise=True)`` asks for it. Other tensors with the batch's rows (segmentation masks,
+            second views) and other sizes (``resize``) never get it.
 
     Attributes:
         shares: ``(B, K)`` float32, the mean of each mask: the part of the picture that is the slot's.
@@ -97,6 +100,7 @@ class Mix:
     form: Masks
     weights: Tensor = None
     fill: Tensor | float = 0.0
+    noise: Tensor | None = None
     shares: Tensor = field(init=False)
 
     def __post_init__(self):
@@ -107,6 +111,10 @@ class Mix:
         if visible(self.sources) and self.sources.numel() and not _within(self.sources, len(self)):
             raise ValueError(f"expected sources in 0..{len(self) - 1}, the rows of the batch, received others")
         self.form.check(self.k)
+        noise = self.noise
+        if noise is not None and (noise.ndim < 2 or len(noise) != len(self) or not noise.is_floating_point()):
+            received = f"{tuple(noise.shape)} {noise.dtype}"
+            raise ValueError(f"expected floating-point noise of shape ({len(self)}, ...), received {received}")
         self._weigh(self.weights)
         for name, value in (("shares", self.shares), ("weights", self.weights)):
             if value.shape != self.sources.shape:
@@ -187,13 +195,15 @@ class Mix:
             raise ValueError("expected a size (height, width), because constant masks have none of their own")
         return self.form.dense(self.k, tuple(size))
 
-    def apply(self, images: Tensor, fill: Tensor | float | None = None) -> Tensor:
+    def apply(self, images: Tensor, fill: Tensor | float | None = None, *, noise: bool = False) -> Tensor:
         """Mix anything that has the batch's rows: images, segmentation masks, second views, features.
 
         Args:
             images: ``(B, C, H, W)``, or any ``(B, ...)`` for constant masks and any ``(B, ..., H, W)`` for the others.
                 Any dtype where every pixel has one owner; floating point of at least 16 bits where pixels are blended.
             fill: what to show where no slot is, instead of the mix's own fill; not looked at where every pixel has one.
+            noise: whether these are the images that the mix's noise was drawn for, so that it is added to them; a mix
+                without noise adds none.
 
         Returns:
             A new tensor with the shape, dtype, device and memory format of ``images``; differentiable in them, backward
@@ -201,8 +211,9 @@ class Mix:
             infinite one spoils its pixel even at weight 0.
 
         Raises:
-            ValueError: for another number of rows, another size, integer images where pixels are blended, images on
-                another device, or a fill that does not broadcast to them or that their dtype cannot hold.
+            ValueError: for another number of rows, another size, integer images where pixels are blended or noise is
+                added, images on another device, a fill that does not broadcast to them or that their dtype cannot hold,
+                or noise of another shape.
         """
         if images.ndim < 2 or len(images) != len(self):
             raise ValueError(f"expected a batch of shape ({len(self)}, ...), received {tuple(images.shape)}")
@@ -214,7 +225,12 @@ class Mix:
                 return images
             return _rows_of(images, self.sources[:, slot])
 
-        return self.form.apply(images, self.sources, pick, self.fill if fill is None else fill)
+        added = self.noise if noise else None
+        if added is not None and (images.shape != added.shape or not images.is_floating_point()):
+            raise ValueError(f"expected floating-point images of shape {tuple(added.shape)}, for which noise was "
+                             f"drawn, received {tuple(images.shape)} {images.dtype}")
+        mixed = self.form.apply(images, self.sources, pick, self.fill if fill is None else fill)
+        return mixed if added is None else mixed + added.to(mixed.dtype)
 
     def targets(self, labels: Tensor, num_classes: int | None = None) -> Tensor:
         """Mix labels with the weights: the only place where targets are made.
@@ -266,7 +282,7 @@ class Mix:
             raise
 
     def resize(self, size: tuple[int, int]) -> "Mix":
-        """The same mix for images of another height and width, with the shares it has there.
+        """The same mix for images of another height and width, with the shares it has there, and without noise.
 
         Label weights that were the shares follow them; declared ones stay.
 
@@ -294,13 +310,17 @@ class Mix:
             )
         selected = selected.to(self.sources.device)
         own = torch.arange(len(self), device=self.sources.device)[:, None]
-        return Mix.trusted(
+        mix = Mix.trusted(
             torch.where(selected[:, None], self.sources, own),
             self.form.select(selected),
             torch.where(selected[:, None], self.weights, first_slot(self.weights)),
             self.fill,
             anchored=vars(self).get("anchored") or None,  # others may be anchored now
         )
+        if self.noise is not None:
+            kept = selected.view(-1, *[1] * (self.noise.ndim - 1))
+            vars(mix).update(noise=torch.where(kept, self.noise, 0.0))
+        return mix
 
     def to(self, device: torch.device | str) -> "Mix":
         """The same mix on another device."""
