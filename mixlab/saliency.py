@@ -21,7 +21,7 @@ from torch import Generator, Tensor, nn
 from mixlab.checks import whole
 from mixlab.masks import visible
 
-__all__ = ["block_saliency", "gradient_saliency", "input_saliency", "smooth_random_saliency"]
+__all__ = ["block_saliency", "gradient_saliency", "input_gradient", "input_saliency", "smooth_random_saliency"]
 
 
 def gradient_saliency(gradient: Tensor) -> Tensor:
@@ -51,19 +51,16 @@ def gradient_saliency(gradient: Tensor) -> Tensor:
 
 
 def input_saliency(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """How much every pixel matters to a network as it is: one forward and one backward pass in evaluation mode.
+    """How much every pixel matters to a network as it is.
 
-    The network is left as it was: batch statistics, the mode of every layer, gradients. A training step has its
-    saliency from :class:`mixlab.risk.SaliencyRisk`, which may train on the same pass.
+    A training step has its saliency from :class:`mixlab.risk.SaliencyRisk`, which may train on the same pass.
 
     Args:
-        model: images to logits ``(B, classes)``.
-        images: ``(B, C, H, W)`` floating point.
-        labels: ``(B,)`` class indices of any integer dtype, or ``(B, classes)`` probabilities.
+        model, images, labels: as of :func:`input_gradient`.
 
     Returns:
-        ``(B, H, W)`` float32 (float64 where the images are), >= 0: see :func:`gradient_saliency`. A row does not depend
-        on the others: the losses are summed, not averaged.
+        ``(B, H, W)`` float32 (float64 where the images are), >= 0: :func:`gradient_saliency` of
+        :func:`input_gradient`.
 
     Raises:
         ValueError: for images or labels of another shape or dtype, or class indices outside the classes (seen on a CPU
@@ -78,6 +75,35 @@ def input_saliency(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         tensor([[[0.5000, 0.0000],
                  [1.0000, 0.0000]]])
     """
+    return gradient_saliency(input_gradient(model, images, labels))
+
+
+def input_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """The gradient of each row's cross-entropy in its image, from one forward and one backward pass.
+
+    They run in evaluation mode, and the network is left as it was: batch statistics, the mode of every layer,
+    gradients.
+
+    Args:
+        model: images to logits ``(B, classes)``.
+        images: ``(B, C, H, W)`` floating point.
+        labels: ``(B,)`` class indices of any integer dtype, or ``(B, classes)`` probabilities.
+
+    Returns:
+        A gradient in the shape and dtype of the images. A row does not depend on the others: the losses are summed, not
+        averaged. Zero where the network does not look.
+
+    Raises:
+        ValueError: for images or labels of another shape or dtype, or class indices outside the classes (seen on a CPU
+            only).
+
+    Example:
+        >>> from torch import nn
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False))
+        >>> model[1].weight = nn.Parameter(torch.tensor([[4.0, 0.0], [0.0, 2.0]]))
+        >>> input_gradient(model, torch.zeros(1, 1, 1, 2), torch.tensor([0]))
+        tensor([[[[-2.,  1.]]]])
+    """
     inputs = differentiable(images)
     modes = {module: module.training for module in model.modules()}
     model.eval()
@@ -88,7 +114,7 @@ def input_saliency(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     finally:
         for module, mode in modes.items():
             module.training = mode
-    return gradient_saliency(gradient)
+    return gradient
 
 
 def differentiable(images: Tensor) -> Tensor:

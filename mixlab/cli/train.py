@@ -21,7 +21,7 @@ RISK_OPTIONS = {
     "vicinal": ["label_smoothing", "clean"],
     "manifold": [],
     "lamix": ["beta", "target_grad", "local_lambda", "sigmoid", "clean"],
-    "saliency": ["clean_weight"],
+    "saliency": ["clean_weight", "adversarial", "epsilon"],
 }
 
 
@@ -46,6 +46,10 @@ def train(
                                                "in lamix and not in vicinal.")] = None,
     clean_weight: Annotated[float | None, typer.Option(help="Weight of the loss on the unmixed batch in saliency, "
                                                        "which then trains on it, too; else 0.")] = None,
+    adversarial: Annotated[float | None, typer.Option(help="Chance of adversarial noise in saliency, for each side of "
+                                                      "the mix; else 0.")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="Largest adversarial noise, in units of normalised "
+                                                  "images.")] = None,
     beta: Annotated[float | None, typer.Option(help="Weight of the pair's own labels in lamix, 0 to 1; else "
                                                "0.5.")] = None,
     target_grad: Annotated[str | None, typer.Option(help="What lamix's target trains: full (the network too), head, "
@@ -89,7 +93,7 @@ def train(
     spec = _risk(
         named, _mixer(mixer, k, alpha, pairing, limits.pairing, **({} if unmixed else local)), probability, layer,
         label_smoothing=label_smoothing, clean=clean, clean_weight=clean_weight, beta=beta, target_grad=target_grad,
-        sigmoid=sigmoid, **(local if unmixed else {}),
+        sigmoid=sigmoid, adversarial=adversarial, epsilon=epsilon, **(local if unmixed else {}),
     )
     row = mixer if named != "lamix" else named if unmixed else f"{named}-{mixer}"
     run = Run(

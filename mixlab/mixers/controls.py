@@ -215,7 +215,8 @@ class ReplacedSaliency(Mixer):
         mixer: what mixes; it may be made of mixers, too.
         by: ``"another"`` gives every row the map of another row, by moving all maps on by one random number of rows (a
             row alone in its batch keeps its own); ``"smooth"`` a random smooth map
-            (:func:`mixlab.saliency.smooth_random_saliency`); ``"uniform"`` a constant one. The last two need no saliency.
+            (:func:`mixlab.saliency.smooth_random_saliency`); ``"uniform"`` a constant one. The last two need no
+            saliency.
 
     Raises:
         ValueError: for a ``mixer`` that is none, or another ``by``.
@@ -265,8 +266,8 @@ class SharesInBoxes(Mixer):
 
     Of what the mixer found, the partner's share is left. The box has that share, as nearly as whole pixels allow with
     about the aspect of the image: at 28 x 28 and 32 x 32 pixels it is off by .3 % of the image in the mean over Puzzle
-    Mix's shares, and by half a row at most. The label is what the box really shows. The place is drawn after the mixer's
-    own numbers.
+    Mix's shares, and by half a row at most. The label is what the box really shows. The place is drawn after the
+    mixer's own numbers.
 
     Args:
         mixer: what draws partners and shares. Where it leaves a batch unmixed (K = 1), so does this.

@@ -228,6 +228,8 @@ def test_partners_are_drawn_by_the_papers_law_where_it_is_asked_for(mixlab, monk
     (["--risk", "lamix", "--mixer", "mixup", "--alpha", 2, "--probability", 0.5],
      {"name": "lamix", "mixer": {"name": "sometimes", "p": 0.5, "mixer": {"name": "mixup", "alpha": 2.0}}}),
     (["--risk", "saliency", "--mixer", "cutmix"], {"name": "saliency", "mixer": {"name": "cutmix"}}),
+    (["--risk", "saliency", "--mixer", "puzzlemix", "--adversarial", 0.1, "--epsilon", 0.2],
+     {"name": "saliency", "mixer": {"name": "puzzlemix"}, "adversarial": 0.1, "epsilon": 0.2}),
     (["--risk", "saliency", "--mixer", "cutmix", "--probability", 0.5, "--clean-weight", 1],
      {"name": "saliency", "clean": 1.0, "mixer": {"name": "sometimes", "p": 0.5, "mixer": {"name": "cutmix"}}}),
 ])
@@ -247,6 +249,7 @@ def test_a_risk_is_named_or_follows_from_the_mixer(mixlab, monkeypatch, argument
     (["--risk", "saliency"], "expected a --mixer .* saliency, received none"),
     (["--risk", "saliency", "--mixer", "cutmix", "--clean"], "saliency among --clean-weight.*, received --clean$"),
     (["--risk", "saliency", "--mixer", "cutmix", "--clean-weight", -1], "clean to be a finite number .* received -1"),
+    (["--risk", "saliency", "--mixer", "cutmix", "--adversarial", 0.1], "positive epsilon with adversarial"),
     (["--mixer", "cutmix", "--clean-weight", 1], "risk vicinal among .* received --clean-weight"),
     (["--risk", "vicinal"], "expected a --mixer"), (["--risk", "empirical", "--mixer", "mixup"], "received mixup"),
     (["--risk", "lamix", "--beta", 2], r"beta in \[0, 1\], received 2"),

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from oracle import seeded, unchanged_global_rng
+from oracle import assert_mean, assert_probabilities, seeded, unchanged_global_rng
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from mixlab import Mix
 from mixlab.data import Batch, load
-from mixlab.masks import Constant
-from mixlab.mixers import CutMix, DCutMix, Identity, PerSample, Sometimes
+from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft, Transported
+from mixlab.mixers import CutMix, DCutMix, Identity, PerSample, PuzzleMix, Sometimes
 from mixlab.mixers.base import Mixer
 from mixlab.models import noise
 from mixlab.risk import EmpiricalRisk, SaliencyRisk, VicinalRisk, build_risk
-from mixlab.saliency import block_saliency, gradient_saliency, input_saliency
+from mixlab.saliency import block_saliency, gradient_saliency, input_gradient, input_saliency
 from mixlab.train import fit, recipes
 
 CLASSES, ROWS = 5, 12
@@ -231,6 +231,158 @@ def test_a_specification_builds_it():
     for spec, message in (({}, "'mixer'"), ({"mixer": {"name": "cutmix"}, "weight": 1}, "'weight'")):
         with pytest.raises(ValueError, match=message):
             build_risk({"name": "saliency"} | spec)
+
+
+class Fixed:
+    """A mixer that has one mix and draws nothing."""
+
+    def __init__(self, mix):
+        self.mix = mix
+
+    def draw(self, images, labels, *, saliency=None, generator=None):
+        return self.mix
+
+
+def noise_of(mix, model, batch, seed, **options):
+    """What is added to the mixed images of a step."""
+    images, _ = batch
+    seen = []
+    handle = model.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+    SaliencyRisk(Fixed(mix), **{"adversarial": 1.0, "epsilon": 0.1} | options)(model, batch, generator=seeded(seed))
+    handle.remove()
+    return seen[-1] - mix.apply(images)
+
+
+def both_alone(images):
+    """Mixes that show every row as it is, once in slot 0 and once in slot 1."""
+    rows = torch.arange(len(images))[:, None].expand(-1, 2)
+    return (Mix(rows, Constant(torch.eye(2)[slot].expand(len(images), 2))) for slot in (0, 1))
+
+
+@pytest.mark.parametrize("clean", [0, 1.0])
+def test_noise_starts_anywhere_takes_one_step_up_the_loss_and_keeps_its_bound(model, batch, clean):
+    images, labels = batch
+    inputs = images.clone().requires_grad_()
+    gradient = input_gradient(model, images, labels)
+    if clean:  # that of the network in its own mode
+        cross_entropy(copy.deepcopy(model)(inputs), labels).backward()
+        gradient = inputs.grad
+    scales, units = [], []
+    for seed in range(40):
+        noise = noise_of(Mix.identity(ROWS), copy.deepcopy(model), batch, seed, clean=clean, epsilon=0.3)
+        scales.append(noise.abs().max().item() / 0.3)
+        units.append((noise * gradient.sign()).flatten() / (0.3 * scales[-1]))
+    units = torch.cat(units)
+    assert max(scales) <= 1 + 1e-9
+    assert_mean(scales, 0.5), assert_mean(torch.tensor(scales).square(), 1 / 3)
+    # A uniform start in -1..1 and a step of 1.2: six in ten are clamped to 1, the others uniform in .2 to 1.
+    bins = torch.histc(units[units < 1 - 1e-6], 4, 0.2 - 1e-9, 1.0)
+    assert units.min() >= 0.2 - 1e-6 and units.max() <= 1 + 1e-9
+    assert_probabilities([*bins.tolist(), int((units >= 1 - 1e-6).sum())], [0.1] * 4 + [0.6], len(units))
+
+
+def test_every_channel_may_have_a_bound_of_its_own(model, batch):
+    one = noise_of(Mix.identity(ROWS), model.eval(), batch, 3, epsilon=1.0)
+    two = noise_of(Mix.identity(ROWS), model, batch, 3, epsilon=[0.1, 0.4])
+    torch.testing.assert_close(two, one * torch.tensor([0.1, 0.4]).double().view(2, 1, 1), rtol=1e-6, atol=1e-12)
+
+
+def mixes_of(form):
+    """A mix of two slots, for images of 6 x 6 pixels."""
+    g, size = seeded(11), (6, 6)
+    boxes = torch.tensor([1, 2, 4, 6]).expand(ROWS, 1, 4)
+    maps = torch.rand(ROWS, 1, 3, 3, generator=g).mul(2).round().div(2)
+    maps = torch.cat([1 - maps, maps], 1)
+    plans = torch.rand(ROWS, 2, 9, generator=g).argsort(2)
+    forms = {
+        "constant": Constant(torch.rand(ROWS, 2, generator=g).softmax(1)), "nested": NestedBoxes(boxes, size),
+        "pasted": PastedBoxes(boxes, size), "soft": Soft(maps, size), "transported": Transported(maps, size, plans=plans),
+        "owners": Owners(torch.randint(0, 3, (ROWS, *size), generator=g).byte()),  # with pixels of nobody
+    }
+    return Mix(torch.stack([torch.arange(ROWS), torch.randperm(ROWS, generator=g)], 1), forms[form], fill=0.7)
+
+
+@pytest.mark.parametrize("form", ["constant", "nested", "pasted", "owners", "soft", "transported"])
+def test_noise_is_mixed_as_the_images_are(model, batch, form):
+    """n_b = Σ_k M[b,k] T[b,k] δ of the slots whose coin fell: each slot's part is read off mixes that show it alone."""
+    images, _ = batch
+    mix, model = mixes_of(form), model.eval()
+    dense, met = mix.masks((6, 6)).double(), set()
+    for seed in range(12):
+        parts = [noise_of(alone, model, batch, seed, adversarial=0.5) for alone in both_alone(images)]
+        met.add(tuple(bool(part.any()) for part in parts))
+        expected = torch.zeros_like(images)
+        for b in range(ROWS):
+            for k, part in enumerate(parts):
+                moved = part[mix.sources[b, k]].clone()
+                if form == "transported":
+                    for place, block in enumerate(mix.form.plans[b, k].tolist()):
+                        (i, j), (r, c) = divmod(place, 3), divmod(block, 3)
+                        source = part[mix.sources[b, k]][:, 2 * r:2 * r + 2, 2 * c:2 * c + 2]
+                        moved[:, 2 * i:2 * i + 2, 2 * j:2 * j + 2] = source
+                expected[b] += dense[b, k] * moved
+        torch.testing.assert_close(noise_of(mix, model, batch, seed, adversarial=0.5), expected, rtol=1e-6, atol=1e-8)
+    assert met == {(False, False), (False, True), (True, False), (True, True)}
+
+
+def test_each_slot_has_a_coin_of_its_own(model, batch):
+    images, _ = batch
+    sides = [[bool(noise_of(alone, model.eval(), batch, seed, adversarial=0.3).any()) for seed in range(400)]
+             for alone in both_alone(images)]
+    both = [one and other for one, other in zip(*sides, strict=True)]
+    assert_probabilities([sum(sides[0]), sum(sides[1]), sum(both)], [0.3, 0.3, 0.09], 400)
+
+
+@pytest.mark.parametrize("clean", [0, 1.0])
+def test_the_value_is_that_of_the_noisy_images_and_the_rest_stays(model, batch, clean):
+    """Puzzle Mix, whole: targets, the clean loss and what the mixer draws are those without noise."""
+    images, labels = batch
+    model = model.eval()  # so that the two passes of a risk leave nothing for the next one
+    mixer, g = PuzzleMix(blocks=2), seeded(7)
+    risk = SaliencyRisk(mixer, clean=clean, adversarial=1.0, epsilon=0.2)
+    seen = []
+    handle = model.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+    with unchanged_global_rng():
+        loss = risk(model, batch, generator=g)
+    handle.remove()
+    mix = mixer.draw(images, labels, saliency=input_saliency(model, images, labels), generator=seeded(7))
+    assert torch.equal(seen[0], images) and not torch.equal(seen[1], mix.apply(images))
+    targets = mix.targets(labels, CLASSES).double()
+    expected = -(targets * model(seen[1]).log_softmax(1)).sum(1).mean() + clean * cross_entropy(model(images), labels)
+    torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
+
+
+def test_without_an_adversarial_start_nothing_is_drawn_for_it(model, batch):
+    assert not {"adversarial", "epsilon"} & set(vars(SaliencyRisk(CutMix())))
+    assert repr(SaliencyRisk(CutMix(), clean=1.0)) == f"SaliencyRisk({CutMix()!r}, clean=1)"
+    first, second = seeded(1), seeded(1)
+    SaliencyRisk(CutMix())(model, batch, generator=first), CutMix().draw(batch[0], generator=second)
+    assert torch.equal(first.get_state(), second.get_state())
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    *(({"adversarial": wrong}, r"adversarial to be a chance in \[0, 1\], received")
+      for wrong in (-0.1, 1.1, math.nan, True, "1", None)),
+    *(({"adversarial": 0.1, "epsilon": wrong}, "expected a positive epsilon with adversarial, .* received")
+      for wrong in (None, 0, -1, math.nan, math.inf, "1", (), [0.1, 0.0], True)),
+    ({"epsilon": 0.1}, "expected adversarial above 0 with an epsilon, received 0"),
+])
+def test_an_adversarial_start_has_a_chance_and_a_bound(options, message):
+    with pytest.raises(ValueError, match=message):
+        SaliencyRisk(CutMix(), **options)
+
+
+def test_an_adversarial_start_that_does_not_fit_the_batch_is_named(model, batch):
+    with pytest.raises(ValueError, match="an epsilon for each of 2 channels, or one for all, received 3"):
+        SaliencyRisk(CutMix(), adversarial=1.0, epsilon=(0.1, 0.1, 0.1))(model, batch, generator=seeded())
+    with pytest.raises(ValueError, match="expected a generator for an adversarial start, received None"):
+        SaliencyRisk(CutMix(), adversarial=1.0, epsilon=0.1)(model, batch)
+
+
+def test_a_specification_names_the_adversarial_start():
+    spec = {"name": "saliency", "mixer": {"name": "puzzlemix"}, "adversarial": 0.1, "epsilon": [0.1, 0.2]}
+    assert repr(build_risk(spec)) == repr(SaliencyRisk(PuzzleMix(), adversarial=0.1, epsilon=(0.1, 0.2)))
+    assert "adversarial=0.1, epsilon=(0.1, 0.2)" in repr(build_risk(spec))
 
 
 @pytest.mark.parametrize("weight", [0, 1.0])
