@@ -53,7 +53,7 @@ class SaliencyRisk(Risk):
         clean: weight λ >= 0 of the loss on the clean images.
         adversarial: chance p in [0, 1] that the images of a slot have noise.
         epsilon: ε > 0 in units of the images as they are handed in, one number or one for every channel; needed with
-            `adversarial`. Normalised images were divided by the set's standard deviation, and so is their ε: 10/255/std.
+            `adversarial`. For normalised images that is what it is in pixels over the set's deviation: 10/255/std.
 
     Raises:
         ValueError: if `clean` is no finite number, or negative, `adversarial` no chance, or ε missing, not positive, or

@@ -10,7 +10,8 @@ from mixlab import reference
 @pytest.mark.parametrize("name", reference.names())
 def test_every_table_says_where_it_stands(name):
     frame = reference.table(name)
-    assert len(frame) and re.search(r"paper, (Table|Figure) \d", frame.attrs["source"]) and frame.attrs["quantity"]
+    where = r"paper, (Table|Figure) \d|slides, (Table \d|the (first|second) of)"  # slides do not number every table
+    assert len(frame) and re.search(where, frame.attrs["source"]) and frame.attrs["quantity"]
 
 
 def test_the_dispute():
@@ -73,3 +74,39 @@ def test_smoothing_does_not_always_make_mixup_worse_in_the_lamix_paper():
         ("Tiny-ImageNet", "PreAct ResNet-18"): 0, ("Tiny-ImageNet", "ResNet-50"): 0,
         ("CIFAR-100", "PreAct ResNet-18"): 2, ("CIFAR-100", "ResNet-50"): 0,
         ("CIFAR-10", "PreAct ResNet-18"): 0, ("CIFAR-10", "ResNet-50"): 3}
+
+
+METHODS = ["Vanilla", "Input", "Manifold", "CutMix", "Puzzle Mix", "Co-Mixup"]
+
+
+def test_what_the_co_mixup_slides_print():
+    errors = reference.table("comixup-errors").set_index(["data", "network"])
+    assert list(errors.columns) == METHODS and len(errors) == 6
+    assert errors.loc[("CIFAR-100", "PreAct ResNet-18")].tolist() == [23.59, 22.43, 21.64, 21.29, 20.62, 19.87]
+    assert errors.loc["ImageNet"].iloc[0].tolist() == [24.03, 22.97, 23.30, 22.92, 22.49, 22.39]
+    assert errors["Puzzle Mix"].tolist() == [20.62, 19.24, 21.12, 36.52, 22.49, 3.70]
+    assert errors["Co-Mixup"].tolist() == [19.87, 19.15, 19.78, 35.85, 22.39, 3.54]
+    assert (errors.drop(columns="Co-Mixup").min(axis=1) > errors["Co-Mixup"]).all()
+    assert (errors["CutMix"] > errors["Vanilla"]).tolist() == [False, False, True, False, False, False]
+
+
+def test_errors_that_the_co_mixup_slides_print_twice_are_the_same():
+    first = reference.table("comixup-errors").loc[0]
+    fourth = reference.table("comixup-4").set_index("inputs")
+    assert fourth.loc[2].tolist() == first[fourth.columns].tolist()
+    assert fourth["Co-Mixup"].tolist() == [first["Co-Mixup"]] * 3
+    quoted = reference.table("k-image-4").set_index("K")["CutMix (quoted from Co-Mixup)"].dropna()
+    assert fourth.loc[quoted.index, "CutMix"].tolist() == quoted.tolist()
+    more = fourth[["Input", "Manifold", "CutMix"]].diff().loc[3]
+    assert (more > 0).all()  # a third input makes all three baselines worse there
+
+
+def test_the_corruption_table_is_one_of_imagenet():
+    """Taking off what corruption adds leaves one clean error for each method, near that of the ImageNet row."""
+    table = reference.table("comixup-corruption").set_index("corruption")
+    imagenet = reference.table("comixup-errors").set_index("data").loc["ImageNet"]
+    for method in METHODS:
+        clean = (table[method] - table[f"{method} +"]).round(2).tolist()
+        assert clean[0] == pytest.approx(clean[1], abs=0.011)
+        assert clean[0] == pytest.approx(imagenet[method], abs=0.121)
+    assert table["CutMix +"].idxmax() == "random replacement" and table.loc["random replacement", "CutMix"] == 46.20

@@ -296,7 +296,8 @@ def mixes_of(form):
     plans = torch.rand(ROWS, 2, 9, generator=g).argsort(2)
     forms = {
         "constant": Constant(torch.rand(ROWS, 2, generator=g).softmax(1)), "nested": NestedBoxes(boxes, size),
-        "pasted": PastedBoxes(boxes, size), "soft": Soft(maps, size), "transported": Transported(maps, size, plans=plans),
+        "pasted": PastedBoxes(boxes, size), "soft": Soft(maps, size),
+        "transported": Transported(maps, size, plans=plans),
         "owners": Owners(torch.randint(0, 3, (ROWS, *size), generator=g).byte()),  # with pixels of nobody
     }
     return Mix(torch.stack([torch.arange(ROWS), torch.randperm(ROWS, generator=g)], 1), forms[form], fill=0.7)
