@@ -1,6 +1,7 @@
 """Mixers: one file a family, each with its method card."""
 
 from mixlab.mixers.base import Mixer, PartnerMixer
+from mixlab.mixers.comixup import CoMixup
 from mixlab.mixers.compose import OneOf, PerSample, Sometimes
 from mixlab.mixers.dropout import Cutout, GridMask
 from mixlab.mixers.lamix import Average, Relabelled
@@ -14,6 +15,7 @@ __all__ = [
     "MIXERS",
     "SMOTE",
     "Average",
+    "CoMixup",
     "CutMix",
     "Cutout",
     "DCutMix",

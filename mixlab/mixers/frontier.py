@@ -26,14 +26,17 @@ def _digits(labels: int, width: int) -> Tensor:
 
 
 def cheapest(unary: Tensor, right: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
-    r"""The labellings :math:`\ell` of Q grids that minimise :math:`\sum_t u_t(\ell_t) + \sum_{(s,t)} v_{st}(\ell_s, \ell_t)`.
+    r"""The labellings :math:`\ell` of Q grids that cost least.
+
+    .. math:: \sum_t u_t(\ell_t) + \sum_{(s,t)} v_{st}(\ell_s, \ell_t)
 
     The sum with v is over horizontal and vertical neighbours. Each cell may have a choice of its own: label number a of
     one cell need not mean what it means in another.
 
     Args:
         unary: ``(Q, h, w, K)`` floating point, what each of K labels costs in each cell.
-        right: ``(Q, h, w - 1, K, K)``, what labels of a cell (first) and of the one on its right (second) cost together.
+        right: ``(Q, h, w - 1, K, K)``, what labels of a cell (first) and of the one on its right (second) cost
+            together.
         down: ``(Q, h - 1, w, K, K)``, the same for a cell and the one below it.
 
     Returns:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mixlab.mixers.base import Mixer
+from mixlab.mixers.comixup import CoMixup
 from mixlab.mixers.compose import OneOf, PerSample, Sometimes
 from mixlab.mixers.controls import CONTROLS, ReplacedSaliency, SharesInBoxes
 from mixlab.mixers.dropout import Cutout, GridMask
@@ -31,6 +32,7 @@ MIXERS: dict[str, type[Mixer]] = {
     "smote": SMOTE,
     "average": Average,
     "puzzlemix": PuzzleMix,
+    "comixup": CoMixup,
 }
 #: Mixers made of mixers.
 WRAPPERS: dict[str, type[Mixer]] = {
