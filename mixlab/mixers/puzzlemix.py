@@ -12,8 +12,8 @@ ones for that mask.
   with b of {2, 4, 8, 16}.
 - *Implementation*: λ is drawn for every image (``lam_per="batch"``: one for all, as in the public code), b for every
   batch. The masks of a batch are minimum cuts, found on the CPU whatever the device (:func:`best_masks`). The public
-  code approximates both steps, moves blocks of a finer grid than the mask's where b is 2 or 4, and in moving them counts
-  a block that is half seen as seen.
+  code approximates both steps, moves blocks of a finer grid than the mask's where b is 2 or 4, and counts a block that
+  is half seen as seen when it moves them.
 - *Labels*: the shares of the picture, which are the means of the masks; moving blocks does not change them.
 - *Limits*: floating-point images (B, C, H, W) whose sides b divides. α = 0 is ERM.
 - *Zero saliency* counts as uniform. If both images are uniform, smoothness and prior are left, and without the data
@@ -85,9 +85,9 @@ def border_differences(
 ) -> Borders:
     r"""The colour differences that φ is made of.
 
-    An image is averaged over cells of g x g pixels, g = 4 or less where blocks are smaller. The difference of two blocks
-    is the mean over channels and border cells of :math:`|x - x'|` on the two sides of the border. It is capped at 1,
-    the largest that there is between pixels in [0, 1]: then the labelling stays a minimum cut for every γ <= 1.
+    An image is averaged over cells of g x g pixels, g = 4 or less where blocks are smaller. The difference of two
+    blocks is the mean over channels and border cells of :math:`|x - x'|` on the two sides of the border. It is capped
+    at 1, the largest that there is between pixels in [0, 1]: so the best mask is a minimum cut for every γ <= 1.
 
     Args:
         own: ``(B, C, H, W)`` floating point, source 0.
@@ -395,7 +395,10 @@ def best_masks(
     # What the first and the second half of a block cost, one after the other.
     steps = torch.stack([half_step, half_step], dim=-1) - log_prior.diff(dim=1)[:, None, None]
     edges = torch.cat([down.flatten(1), right.flatten(1)], dim=1)
-    labels = torch.from_numpy(_cut(array(steps).reshape(batch, -1), array(edges), blocks))
+    steps, edges = array(steps).reshape(batch, -1), array(edges)
+    if not (np.isfinite(steps).all() and np.isfinite(edges).all()):
+        raise ValueError("expected finite saliencies and border differences, received others")
+    labels = torch.from_numpy(_cut(steps, edges, blocks))
     z = (labels.view(batch, blocks, blocks) / 2).to(own)
     return torch.where(fixed[:, None, None], lam.to(own)[:, None, None], z)
 
@@ -527,9 +530,10 @@ def _check_maps(z: Tensor, own: Tensor, partner: Tensor) -> None:
 
 def _check_weights(**weights: float) -> None:
     for name, value in weights.items():
-        most = 1 if name == "gamma" else math.inf
-        if not real(value) or not 0 <= value <= most or value == math.inf:
-            raise ValueError(f"expected a finite {name} {'in [0, 1]' if name == 'gamma' else '>= 0'}, received {value!r}")
+        if not real(value) or not 0 <= value < math.inf:
+            raise ValueError(f"expected a finite weight {name} >= 0, received {value!r}")
+    if weights.get("gamma", 0) > 1:
+        raise ValueError(f"expected a weight gamma in [0, 1], received {weights['gamma']!r}")
 
 
 def _check_blocks(numbers_of_blocks: Sequence[int], size: tuple[int, int]) -> None:

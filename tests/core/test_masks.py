@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from oracle import owners_by_hand, random_boxes, random_nested_boxes, seeded
 
 from mixlab import Mix
-from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft, _along
+from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft, Transported, _along
 
 sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 seeds = st.integers(0, 10**6)
@@ -208,6 +208,9 @@ FORMS = {
     "pasted": PastedBoxes(torch.tensor([[[1, 1, 4, 5]]] * 3), (5, 6)),
     "owners": Owners(torch.randint(0, 2, (3, 5, 6), generator=seeded(), dtype=torch.uint8)),
     "soft": Soft(torch.rand(3, 2, 5, 6, generator=seeded()), (5, 6)),
+    "transported": Transported(
+        torch.rand(3, 2, 5, 3, generator=seeded()), (5, 6), plans=torch.rand(3, 2, 15, generator=seeded()).argsort(2)
+    ),
 }
 
 
@@ -224,6 +227,110 @@ def test_selected_rows_keep_their_masks_and_the_others_belong_to_slot_0(name):
 def test_masks_move_to_another_device(name):
     moved = FORMS[name].to("meta")
     assert type(moved) is type(FORMS[name]) and moved.dense(2, (5, 6)).device.type == "meta"
+
+
+def _transported(grid, block, batch=3, k=2, seed=0):
+    """Random masks and plans, neither a plan nor its inverse the other, over images of ``block`` pixels a cell."""
+    generator, size = seeded(seed), (grid[0] * block[0], grid[1] * block[1])
+    maps = torch.rand(batch, k, *grid, generator=generator).softmax(1)
+    return Transported(maps, size, plans=torch.rand(batch, k, grid[0] * grid[1], generator=generator).argsort(2))
+
+
+def _selections(plans):
+    """``(B, K, n, n)``: row p of a plan's matrix is 1 at the block that place p shows."""
+    batch, k, n = plans.shape
+    matrices = torch.zeros(batch, k, n, n, dtype=torch.float64)
+    for b, slot, place in itertools.product(range(batch), range(k), range(n)):
+        matrices[b, slot, place, plans[b, slot, place]] = 1
+    return matrices
+
+
+@given(st.tuples(st.integers(1, 4), st.integers(1, 4)), st.tuples(st.integers(1, 3), st.integers(1, 3)),
+       st.integers(1, 3), seeds)
+def test_transported_blocks_are_those_of_a_matrix_product(grid, block, k, seed):
+    form = _transported(grid, block, k=k, seed=seed)
+    sources = torch.randint(0, 3, (3, k), generator=seeded(seed))
+    images = torch.randn(3, 2, *form.size, generator=seeded(seed), dtype=torch.float64)
+    blocks = torch.stack([  # (B, n, channels, pixels of a block), cut out one by one
+        images[:, :, i * block[0] : (i + 1) * block[0], j * block[1] : (j + 1) * block[1]]
+        for i, j in itertools.product(*map(range, grid))
+    ], dim=1).flatten(3)
+    moved = torch.einsum("bkpq,bkqcx->bkpcx", _selections(form.plans), blocks[sources])
+    mixed = torch.einsum("bkp,bkpcx->bpcx", form.maps.flatten(2).double(), moved)
+    shown = Mix(sources, form).apply(images)
+    for place, (i, j) in enumerate(itertools.product(*map(range, grid))):
+        there = shown[:, :, i * block[0] : (i + 1) * block[0], j * block[1] : (j + 1) * block[1]].flatten(2)
+        torch.testing.assert_close(there, mixed[:, place])
+
+
+def test_a_transposed_plan_shows_another_picture():
+    """The place that shows a block, and the block that a place shows, are told apart by a cycle of three."""
+    images, sources = torch.tensor([[[[1.0, 2.0, 3.0]]]]), torch.tensor([[0]])
+    for plan, shown in (([1, 2, 0], [2.0, 3.0, 1.0]), ([2, 0, 1], [3.0, 1.0, 2.0])):
+        form = Transported(torch.ones(1, 1, 1, 3), (1, 3), plans=torch.tensor([[plan]]))
+        assert Mix(sources, form).apply(images).flatten().tolist() == shown
+
+
+def test_masks_and_shares_of_transported_blocks_are_those_of_the_picture():
+    form = _transported((2, 3), (4, 2))
+    still = Soft(form.maps, form.size)
+    assert torch.equal(form.shares(2), still.shares(2)) and torch.equal(form.dense(2, (8, 6)), still.dense(2, (8, 6)))
+    # Image 0 is zero and image 1 is one everywhere, so the picture is the mask of whatever slot shows image 1.
+    images = torch.tensor([0.0, 1.0, 0.0]).view(3, 1, 1, 1).expand(3, 1, 8, 6)
+    shown = Mix(torch.tensor([[0, 1], [1, 2], [2, 1]]), form).apply(images)[:, 0]
+    dense = form.dense(2, (8, 6))
+    torch.testing.assert_close(shown, torch.stack([dense[0, 1], dense[1, 0], dense[2, 1]]))
+
+
+def test_transported_blocks_grow_with_the_images():
+    form = _transported((2, 3), (4, 2))
+    images = torch.randn(3, 1, 8, 6, generator=seeded())
+    sources = torch.tensor([[0, 1], [1, 2], [2, 0]])
+    larger = images.repeat_interleave(2, dim=2).repeat_interleave(3, dim=3)
+    mixed, resized = Mix(sources, form).apply(images), Mix(sources, form).resize((16, 18))
+    assert torch.equal(resized.apply(larger), mixed.repeat_interleave(2, dim=2).repeat_interleave(3, dim=3))
+    assert type(resized.form) is Transported and torch.equal(resized.form.plans, form.plans)
+
+
+@pytest.mark.parametrize("size", [(9, 6), (8, 7), (1, 3)], ids=str)
+def test_sides_that_blocks_do_not_divide_are_an_error(size):
+    form = _transported((2, 3), (4, 2))
+    for make in (lambda: Transported(form.maps, size, plans=form.plans), lambda: form.resize(2, size)):
+        with pytest.raises(ValueError, match=rf"a grid of 2 x 3 blocks divides, received \({size[0]}, {size[1]}\)"):
+            make()
+
+
+@pytest.mark.parametrize("plans", [
+    torch.zeros(3, 2, 6), torch.zeros(3, 2, 6).int(), torch.zeros(3, 2, 5).long(), torch.zeros(3, 6).long(),
+    torch.zeros(3, 1, 6).long(), torch.zeros(2, 2, 6).long(),
+], ids=lambda plans: f"{tuple(plans.shape)} {plans.dtype}")
+def test_plans_have_one_block_for_every_slot_and_place(plans):
+    with pytest.raises(ValueError, match=r"plans of shape \(3, 2, 6\) and dtype int64.*received"):
+        Transported(torch.ones(3, 2, 2, 3), (2, 3), plans=plans)
+
+
+@pytest.mark.parametrize("wrong", [-1, 6])
+def test_a_plan_names_blocks_that_there_are(wrong):
+    plans, sources = torch.zeros(3, 2, 6, dtype=torch.int64), torch.zeros(3, 2, dtype=torch.int64)
+    Mix(sources, Transported(torch.ones(3, 2, 2, 3), (2, 3), plans=plans))
+    plans[1, 1, 4] = wrong
+    with pytest.raises(ValueError, match=rf"blocks in 0\.\.5 in the plans, received some from {min(wrong, 0)} to"):
+        Mix(sources, Transported(torch.ones(3, 2, 2, 3), (2, 3), plans=plans))
+
+
+def test_rows_that_are_not_selected_keep_their_blocks_where_they_are():
+    form, images = _transported((2, 3), (4, 2)), torch.randn(3, 2, 8, 6, generator=seeded())
+    mix, chosen = Mix(torch.tensor([[1, 2], [2, 0], [0, 1]]), form), torch.tensor([True, False, True])
+    mixed = mix.select(chosen).apply(images)
+    assert torch.equal(mixed[1], images[1]) and torch.equal(mixed[chosen], mix.apply(images)[chosen])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_transported_blocks_keep_dtype_and_the_bits_of_a_block_shown_alone(dtype):
+    plan = torch.tensor([[[3, 1, 0, 2]]])
+    images = torch.randn(1, 3, 2, 2, generator=seeded()).to(dtype)
+    mixed = Mix(torch.tensor([[0]]), Transported(torch.ones(1, 1, 2, 2), (2, 2), plans=plan)).apply(images)
+    assert mixed.dtype == dtype and torch.equal(mixed.flatten(2), images.flatten(2)[..., plan[0, 0]])
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from oracle import (
 from torchvision import tv_tensors
 
 from mixlab import Mix
-from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft, _places
+from mixlab.masks import Constant, NestedBoxes, Owners, PastedBoxes, Soft, Transported, _places
 
 FLOATS = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 DTYPES = [*FLOATS, torch.uint8, torch.int16, torch.int64, torch.bool]
@@ -54,11 +54,15 @@ def _mix(form, batch=3, k=3, size=(5, 7), seed=0, anchored=True, fill=0.0, boxes
         "pasted": lambda: PastedBoxes(random_boxes(batch, boxes, size, generator), size),
         "owners": lambda: Owners(torch.randint(0, boxes + 1, (batch, *size), generator=generator).byte()),
         "soft": lambda: Soft(torch.rand(batch, k, *size, generator=generator) / k, size),
+        "transported": lambda: Transported(
+            torch.rand(batch, k, *size, generator=generator) / k, size,
+            plans=torch.rand(batch, k, size[0] * size[1], generator=generator).argsort(2),
+        ),
     }
     return Mix(_sources(batch, k, seed, anchored), forms[form](), fill=fill)
 
 
-FORMS = ["constant", "nested", "pasted", "owners", "soft"]
+FORMS = ["constant", "nested", "pasted", "owners", "soft", "transported"]
 HARD = ["nested", "pasted", "owners"]
 
 
@@ -216,11 +220,11 @@ def test_every_dense_layout_is_kept(form, k, anchored, layout):
     mix, images = _mix(form, batch=3, k=k, size=(6, 5), anchored=anchored), LAYOUTS[layout]
     mixed = mix.apply(images)
     # Maps of owners and of weights have rows before columns, and one channel before them: what they fill has, too.
-    assert mixed.stride() == images.stride() or (layout != "video" and form in ("owners", "soft"))
+    assert mixed.stride() == images.stride() or (layout != "video" and form in ("owners", "soft", "transported"))
     torch.testing.assert_close(mixed, mix.apply(images.contiguous()), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [form for form in FORMS if form != "transported"])
 @pytest.mark.parametrize("size", [(6, 5), (70, 64)], ids=str)
 def test_rows_that_are_alone_are_copied_once(form, size):
     """The rows of other images are new memory already, and pixels for nobody are filled while they are copied."""
@@ -493,6 +497,10 @@ def test_constant_masks_mix_vectors():
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("size", [(5, 7), (10, 14), (3, 4), (1, 1)], ids=str)
 def test_resized_mixes_say_what_they_show(form, size):
+    if form == "transported" and size[0] < 5:
+        with pytest.raises(ValueError, match=r"a grid of 5 x 7 blocks divides, received \((3, 4|1, 1)\)"):
+            _mix(form).resize(size)
+        return
     mix = _mix(form, batch=3, k=3)
     resized = mix.resize(size)
     assert torch.equal(resized.sources, mix.sources)
@@ -503,7 +511,7 @@ def test_resized_mixes_say_what_they_show(form, size):
     torch.testing.assert_close(resized.apply(images).mean((2, 3)), table)
 
 
-@pytest.mark.parametrize("form", [*HARD, "soft"])
+@pytest.mark.parametrize("form", [*HARD, "soft", "transported"])
 @pytest.mark.parametrize("size", [(0, 3), (3, 0), (-1, 3)], ids=str)
 def test_resizing_to_no_pixels_is_an_error(form, size):
     with pytest.raises(ValueError, match=rf"at least one pixel, received height and width \({size[0]}, {size[1]}\)"):
@@ -577,7 +585,8 @@ def test_a_moved_mix_is_on_its_new_device_as_a_whole(form):
     moved = mix.to("meta")
     values = [*vars(moved).values(), *vars(moved.form).values()]
     tensors = [value for value in values if isinstance(value, torch.Tensor)]
-    assert len(tensors) == 5 and {tensor.device.type for tensor in tensors} == {"meta"}
+    assert len(tensors) == (6 if form == "transported" else 5)  # plans beside the maps
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
     assert (len(moved), moved.k, moved.anchored) == (4, 3, mix.anchored)  # known without a look at what has no values
     assert type(moved.form) is type(mix.form) and mix.sources.device.type == "cpu" and mix.to("cpu") is mix
 
@@ -631,7 +640,7 @@ def test_applying_touches_no_random_state(form):
 
 
 def test_constant_masks_refuse_integer_images_with_both_dtypes_named():
-    for form in ("constant", "soft"):
+    for form in ("constant", "soft", "transported"):
         for dtype in (torch.uint8, torch.int64, torch.bool):
             with pytest.raises(ValueError, match=f"expected floating-point images.*received {dtype}"):
                 _mix(form).apply(torch.zeros(3, 2, 5, 7, dtype=dtype))
@@ -645,7 +654,7 @@ def test_another_number_of_rows_is_an_error(form):
         _mix(form).targets(torch.zeros(2, dtype=torch.int64), 3)
 
 
-@pytest.mark.parametrize("form", ["nested", "pasted", "owners", "soft"])
+@pytest.mark.parametrize("form", ["nested", "pasted", "owners", "soft", "transported"])
 @pytest.mark.parametrize("shape", [(3, 2, 7, 5), (3, 2, 6, 7), (3, 70, 70), (3, 35), (3, 9, 60, 60)], ids=str)
 def test_another_size_is_an_error(form, shape):
     with pytest.raises(ValueError, match=r"images of height and width \(5, 7\).*received shape \(3, "):
@@ -658,7 +667,7 @@ def test_images_elsewhere_are_an_error(form):
         _mix(form).apply(torch.zeros(3, 2, 5, 7, device="meta"))
 
 
-@pytest.mark.parametrize("form", ["nested", "owners", "soft"])
+@pytest.mark.parametrize("form", ["nested", "owners", "soft", "transported"])
 @pytest.mark.parametrize("shape", [(5, 1, 1), (3, 2, 5, 6), (2, 3, 2, 5, 7)], ids=str)
 def test_a_fill_that_does_not_broadcast_is_an_error(form, shape):
     mix = _mix(form, boxes=3)
@@ -867,6 +876,7 @@ def _wrong_parts(device="cpu"):
         "coefficients": (sources, Constant(rows), None),
         "weights": (sources, Owners(sources[:, :, None].byte()), rows),
         "maps": (sources, Soft(-rows[:, :, None, None], (1, 1)), None),
+        "plans": (sources, Transported(sources[..., None, None] + 1.0, (1, 1), plans=sources[..., None] + 1), None),
         "owners": (sources, Owners(sources[:, :, None].byte() + 3), None),
         "boxes": (sources, PastedBoxes(sources[:, None].repeat(1, 1, 2) + 9, (4, 4)), None),
         "nested boxes": (sources, NestedBoxes(sources[:, None].repeat(1, 1, 2) + 9, (4, 4)), None),
