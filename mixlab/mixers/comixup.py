@@ -341,8 +341,7 @@ def _steps(start, c, a, beta, gamma, tau, eta, prior, sweeps, labels, mode) -> I
     cells = masks.flatten(3).mT  # (P, m', n, m), in the same memory
     counts = cells.sum(2)
     own = (cells * base[:, None]).sum((2, 3)) + smooth * smoothness(masks.unsqueeze(2))
-    singles = torch.arange(m, device=c.device)[:, None].expand(problems, m, 2)
-    half = masks.new_full((problems, 2 * n), 0.5)
+    singles = torch.eye(m, dtype=torch.float64, device=c.device).expand(problems, m, m)
     price, dearer = masks.new_full((problems, 1), min(1.0, _FIRST_PRICE / (n * max(gamma, 1e-9)))), None
     for sweep in range(sweeps):
         total, common = counts.sum(1), overlap(masks, a)
@@ -358,20 +357,19 @@ def _steps(start, c, a, beta, gamma, tau, eta, prior, sweeps, labels, mode) -> I
                 pull = pull if dearer is None else pull + dearer[:, j]
             else:
                 pull = 2 * full * price * seen
-            costs, names = base + pull[:, None], singles
+            costs, offered = base + pull[:, None], singles
             if sweep and m > 1:
-                blends, pairs = _halves(costs, counts[:, j])
-                costs = torch.cat([costs, blends - _HALF_BONUS if official else blends], dim=2)
-                names = torch.cat([singles, pairs], dim=1)
-            chosen, cost = _best_output(costs, names, labels, (height, width), smooth, official)
-            new = torch.zeros_like(rest).scatter_add_(1, chosen.flatten(1), half)
+                blends, extra = _halves(costs, counts[:, j])
+                costs = torch.cat([costs, costs @ blends.mT + (extra - _HALF_BONUS if official else extra)[:, None]], 2)
+                offered = torch.cat([singles, blends], dim=1)
+            shown, cost = _best_output(costs, offered, labels, (height, width), smooth, official)
+            new = shown.sum(1)
             new_own = cost - (pull * new).sum(1)
             new_common = common + 2 * ((new - counts[:, j]) * seen).sum(1)
             if official:
                 better = torch.ones_like(cost, dtype=torch.bool)  # for better or worse
             else:
                 better = new_own + full * new_common.clamp(min=free) < own[:, j] + full * common.clamp(min=free)
-            shown = torch.zeros_like(cells[:, j]).scatter_add_(2, chosen, half.view(problems, n, 2))
             cells[:, j] = torch.where(better[:, None, None], shown, cells[:, j])
             counts[:, j] = torch.where(better[:, None], new, counts[:, j])
             own[:, j] = torch.where(better, new_own, own[:, j])
@@ -386,42 +384,48 @@ def _times(a: Tensor, vectors: Tensor) -> Tensor:
 
 
 def _halves(costs: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Costs ``(P, n, 3)`` and names ``(P, 3, 2)`` of the halves of the inputs that an output shows most of.
+    """The blends of halves ``(P, 3, m)`` of the inputs that an output shows most of, and what is charged for them.
 
-    Of a pair that is not shown the costs are infinite. Where two inputs are shown alike, the cheaper one counts as
-    shown more: numbers of inputs decide nothing.
+    Nothing is, except where a pair is not shown: there the charge ``(P, 3)`` is infinite. Of inputs that are shown
+    alike, the cheaper one counts as shown more: numbers of inputs decide nothing.
     """
     shown_most = (counts - 1e-6 * costs.mean(1)).topk(min(3, counts.shape[1])).indices
+    wholes, shown = F.one_hot(shown_most, counts.shape[1]), counts.gather(1, shown_most) > 0
     first, second = torch.combinations(torch.arange(shown_most.shape[1], device=costs.device)).unbind(1)
-    pairs = torch.stack([shown_most[:, first], shown_most[:, second]], dim=2)
-    parts = costs.gather(2, pairs.flatten(1)[:, None].expand(-1, costs.shape[1], -1)).unflatten(2, (-1, 2))
-    shown = (counts.gather(1, pairs.flatten(1)) > 0).unflatten(1, (-1, 2)).all(2)
-    return torch.where(shown[:, None], parts.mean(3), torch.inf), pairs
+    charge = torch.where(shown[:, first] & shown[:, second], 0.0, torch.inf).to(costs.dtype)
+    return (wholes[:, first] + wholes[:, second]).to(costs.dtype) / 2, charge
 
 
 def _best_output(
-    costs: Tensor, names: Tensor, labels: int | None, size: tuple[int, int], smooth: float, official: bool
+    costs: Tensor, offered: Tensor, labels: int | None, size: tuple[int, int], smooth: float, official: bool
 ) -> tuple[Tensor, Tensor]:
-    """The cheapest labelling ``(P, n, 2)``, two inputs a cell, and its cost ``(P,)`` with smoothness."""
+    """The masks ``(P, n, m)`` of the cheapest labelling, and its cost ``(P,)``, smoothness included.
+
+    Labels are the rows of ``offered (P, L, m)``; ``costs (P, n, L)`` is what each costs in each cell.
+    """
     kept = costs.shape[2] if labels is None else min(labels, costs.shape[2])
     costs, numbers = costs.topk(kept, largest=False)
-    choices = names.gather(1, numbers.flatten(1)[..., None].expand(-1, -1, 2)).unflatten(1, (*size, kept))
-    right = smooth * _unlikeness(choices[:, :, :-1], choices[:, :, 1:], official)
-    down = smooth * _unlikeness(choices[:, :-1], choices[:, 1:], official)
+    numbers = numbers.unflatten(1, size)
+    unlike = smooth * _unlikeness(offered, official)
+
+    def between(first: Tensor, second: Tensor) -> Tensor:
+        pairs = first[..., :, None] * offered.shape[1] + second[..., None, :]
+        return unlike.flatten(1).gather(1, pairs.flatten(1)).view(pairs.shape)
+
+    right, down = between(numbers[:, :, :-1], numbers[:, :, 1:]), between(numbers[:, :-1], numbers[:, 1:])
     best, cost = cheapest(costs.unflatten(1, size), right, down)
-    return choices.gather(3, best[..., None, None].expand(-1, -1, -1, 1, 2)).flatten(1, 3), cost
+    chosen = numbers.gather(3, best[..., None]).flatten(1, 2)
+    return offered.gather(1, chosen.expand(-1, -1, offered.shape[2])), cost
 
 
-def _unlikeness(first: Tensor, second: Tensor, official: bool) -> Tensor:
-    """``(..., K, K)``: ½‖z - z'‖² of labels ``(..., K, 2)`` of two cells, each named by its two inputs."""
-    first, second = first[..., :, None, :], second[..., None, :, :]
-    wholes = (first[..., 0] == first[..., 1]).double() + (second[..., 0] == second[..., 1])
-    # 4 z·z': the halves of the one, each with the halves of the other.
-    common = (first[..., 0] == second[..., 0]).double() + (first[..., 1] == second[..., 1])
-    common += (first[..., 0] == second[..., 1]).double() + (first[..., 1] == second[..., 0])
-    unlike = (2 + wholes - common) / 4
+def _unlikeness(offered: Tensor, official: bool) -> Tensor:
+    """``(P, L, L)``: ½‖z - z'‖² of all pairs of labels; or what the public code has in its place."""
+    products = offered @ offered.mT
+    squares = products.diagonal(dim1=1, dim2=2)
+    unlike = (squares[:, :, None] + squares[:, None]) / 2 - products
     if official:
-        unlike = torch.where((unlike > 0.25) | (unlike > 0) & (wholes == 0), 1.0, unlike)
+        blends = squares < 1
+        unlike = torch.where((unlike > 0.25) | (unlike > 0) & blends[:, :, None] & blends[:, None], 1.0, unlike)
     return unlike
 
 
