@@ -698,7 +698,11 @@ class Soft(_Masks):
         _check_size(self.size, images)
         masks = self._grown(self.size).to(images.dtype)
         shape = (len(masks), *[1] * (images.ndim - 3), *self.size)
-        mixed = sum(pick(slot) * masks[:, slot].reshape(shape) for slot in range(sources.shape[1]))
+        # In the order of memory: a product could not tell whether an only channel comes first or last.
+        order, back = memory_order(images)
+        mixed = sum(
+            pick(slot).permute(order) * masks[:, slot].reshape(shape).permute(order) for slot in range(sources.shape[1])
+        ).permute(back)
         if isinstance(fill, Real) and fill == 0:
             return mixed
         return mixed + (1 - masks.sum(1)).reshape(shape) * _shown(fill, images)
@@ -773,6 +777,8 @@ class Transported(Soft):
 
     def _moved(self, images: Tensor, plans: Tensor) -> Tensor:
         """Images of which place p shows block ``plans[b, p]``, in memory laid out as theirs."""
+        if visible(plans) and torch.equal(plans, self._still().expand_as(plans)):
+            return images  # as in most batches: moving costs as much as blending does, or several times that
         (rows, columns), (height, width) = self.maps.shape[-2:], self.size
         channels = math.prod(images.shape[1:-2])
         blocks = images.reshape(len(images), channels, rows, height // rows, columns, width // columns)
@@ -785,6 +791,9 @@ class Transported(Soft):
 
     def select(self, selected: Tensor) -> "Transported":
         """These masks and plans where ``selected``; slot 0 alone, with every block in its place, in the other rows."""
-        still = torch.arange(self.plans.shape[2], device=self.plans.device).expand_as(self.plans)
         maps = _keep_rows(self.maps, selected, first_slot(self.maps))
-        return replace(self, maps=maps, plans=_keep_rows(self.plans, selected, still))
+        return replace(self, maps=maps, plans=_keep_rows(self.plans, selected, self._still().expand_as(self.plans)))
+
+    def _still(self) -> Tensor:
+        """``(n,)``: the plan of blocks that stay where they are."""
+        return torch.arange(self.plans.shape[2], device=self.plans.device)

@@ -20,6 +20,7 @@ from mixlab.mixers import (
     OneOf,
     PastedCutMix,
     PerSample,
+    PuzzleMix,
     Relabelled,
     Sometimes,
     UnclippedCutMix,
@@ -51,12 +52,16 @@ ALL_MIXERS = {
     "per-sample-dcutmix": lambda **o: PerSample(DCutMix(3), 0.5, **o),
     "per-sample-mixup": lambda **o: PerSample(Mixup(), 0.5, **o),
     "per-sample-cutout": lambda **o: PerSample(Cutout(3), 0.5, **o),
+    "puzzlemix": PuzzleMix,
+    "puzzlemix-moving": lambda **o: PuzzleMix(xi=0.02, pairing="permutation", lam_per="batch", **o),
+    "puzzlemix-still": lambda **o: PuzzleMix(0.5, blocks=2, gamma=0.0, transport=False, **o),
+    "per-sample-puzzlemix": lambda **o: PerSample(PuzzleMix(xi=0.02), 0.5, **o),
     "one-of": lambda **o: OneOf([Mixup(0.8), PastedCutMix(3), GridMask()], [0.3, 0.4, 0.3], **o),
     "nested-compositions": lambda **o: Sometimes(OneOf([PerSample(CutMix(), 0.7), DMixup(4)]), 0.9, **o),
 }
 
 #: Mixers that blend no pixels, whatever they draw.
-_BLENDING = ("mixup", "smote", "average", "one-of", "nested-compositions")
+_BLENDING = ("mixup", "smote", "average", "puzzlemix", "one-of", "nested-compositions")
 HARD = [name for name in ALL_MIXERS if not any(word in name for word in _BLENDING)]
 
 #: Mixers that leave the label alone although they hide pixels.
@@ -64,6 +69,24 @@ HIDING = ["cutout", "gridmask", "per-sample-cutout", "one-of"]
 
 #: Mixers whose label weights are declared, and are not the shares of pixels.
 DECLARED = ["average", "average-fixed", "relabelled-average"]
+
+#: Mixers that look at a saliency, and draw nothing without one.
+SALIENT = [name for name in ALL_MIXERS if "puzzlemix" in name]
+
+#: Mixers that cut images into blocks, which have to divide the sides: into 2 x 2 at least.
+GRIDDED = [name for name in ALL_MIXERS if "puzzlemix" in name]
+
+
+def some_saliency(name, images, seed=0):
+    """A map for a mixer that looks at one, with bright places and dark ones; None for another mixer, or no images."""
+    if name not in SALIENT or images.ndim < 4 or not len(images):
+        return None
+    return torch.randn(len(images), *images.shape[-2:], generator=seeded(seed)).mul(2).exp()
+
+
+def size_for(name, size):
+    """A height and width that a mixer can cut: twice as large where there are blocks."""
+    return tuple(2 * side for side in size) if name in GRIDDED else size
 
 
 def seeded(seed=0):

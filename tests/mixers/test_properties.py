@@ -13,21 +13,37 @@ from oracle import (
     DECLARED,
     HARD,
     HIDING,
+    SALIENT,
     probe,
     random_images,
     same_bytes,
     same_mix,
     seeded,
     share_of_rows,
+    size_for,
+    some_saliency,
     targets_by_hand,
     unchanged_global_rng,
 )
 
 from mixlab import Mix, mixers, priors
-from mixlab.masks import Constant
-from mixlab.mixers import Average, CutMix, DCutMix, DMixup, Mixup, PastedCutMix, PerSample, Sometimes, UnclippedCutMix
+from mixlab.masks import Constant, Soft
+from mixlab.mixers import (
+    Average,
+    CutMix,
+    DCutMix,
+    DMixup,
+    Mixup,
+    PastedCutMix,
+    PerSample,
+    PuzzleMix,
+    Sometimes,
+    UnclippedCutMix,
+)
 
 every_mixer = pytest.mark.parametrize("name", ALL_MIXERS)
+#: Those that a batch of images and labels is enough for.
+every_callable = pytest.mark.parametrize("name", [name for name in ALL_MIXERS if name not in SALIENT])
 hard_mixers = pytest.mark.parametrize("name", HARD)
 
 CLASSES = 4
@@ -42,12 +58,14 @@ def _labels(batch, seed=0):
     return torch.randint(0, CLASSES, (batch,), generator=seeded(seed))
 
 
-def _draw(name, images, seed=0):
-    return ALL_MIXERS[name]().draw(images, _labels(len(images)), generator=seeded(seed))
+def _draw(name, images, seed=0, labels=None):
+    labels = _labels(len(images)) if labels is None else labels
+    saliency = some_saliency(name, images, seed)
+    return ALL_MIXERS[name]().draw(images, labels, saliency=saliency, generator=seeded(seed))
 
 
 def _blends(mix):
-    return isinstance(mix.form, Constant) and mix.k > 1
+    return isinstance(mix.form, (Constant, Soft)) and mix.k > 1
 
 
 def _rounding(mix, images):
@@ -69,6 +87,7 @@ def test_slot_0_is_the_row_itself_where_a_mix_says_so(name, batch, seed):
 @every_mixer
 @given(batch=batches, size=image_sizes, seed=seeds)
 def test_shares_are_what_a_probe_image_measures(name, batch, size, seed):
+    size = size_for(name, size)
     mix = _draw(name, probe(batch, size), seed)
     measured = mix.apply(probe(batch, size)).double()
     claimed = share_of_rows(mix)
@@ -85,6 +104,7 @@ def test_shares_are_what_a_probe_image_measures(name, batch, size, seed):
 @every_mixer
 @given(batch=batches, size=image_sizes, seed=seeds)
 def test_weights_are_shares_and_rows_sum_to_one(name, batch, size, seed):
+    size = size_for(name, size)
     mix = _draw(name, torch.zeros(batch, 1, *size), seed)
     assert mix.weights.dtype == mix.shares.dtype == torch.float32 and mix.sources.dtype == torch.int64
     assert bool((mix.weights >= 0).all()) and bool((mix.shares >= 0).all())
@@ -102,8 +122,8 @@ def test_weights_are_shares_and_rows_sum_to_one(name, batch, size, seed):
 @given(batch=batches, seed=seeds)
 def test_label_weights_are_what_an_image_shows_of_each_class(name, batch, seed):
     """Label = index, image = constant of index: own pixels and label must tell the same story."""
-    images, labels = probe(batch, (7, 9)), torch.arange(batch)
-    mix = ALL_MIXERS[name]().draw(images, torch.zeros(batch, dtype=torch.int64), generator=seeded(seed))
+    images, labels = probe(batch, size_for(name, (7, 9))), torch.arange(batch)
+    mix = _draw(name, images, seed, torch.zeros(batch, dtype=torch.int64))
     targets, shown = mix.targets(labels, batch), mix.apply(images).mean((2, 3))
     if name in DECLARED:
         # The label names the images that are seen, with other weights.
@@ -118,9 +138,10 @@ def test_label_weights_are_what_an_image_shows_of_each_class(name, batch, seed):
 @every_mixer
 @given(batch=batches, size=image_sizes, seed=seeds)
 def test_inputs_stay_and_applying_twice_gives_the_same_bytes(name, batch, size, seed):
+    size = size_for(name, size)
     images, labels = torch.randn(batch, 3, *size, generator=seeded(seed)), _labels(batch, seed)
     kept_images, kept_labels = images.clone(), labels.clone()
-    mix = ALL_MIXERS[name]().draw(images, labels, generator=seeded(seed))
+    mix = _draw(name, images, seed, labels)
     once, twice = mix.apply(images), mix.apply(images)
     assert torch.equal(mix.targets(labels, CLASSES), mix.targets(labels, CLASSES))
     assert same_bytes(once, twice)
@@ -135,7 +156,8 @@ def test_one_generator_gives_one_mix_and_no_global_random_state_moves(name, batc
     images = torch.randn(batch, 3, 12, 10, generator=seeded(seed))
     with unchanged_global_rng():
         assert same_mix(_draw(name, images, seed), _draw(name, images, seed))
-        ALL_MIXERS[name](num_classes=CLASSES)(images, _labels(batch))
+        if name not in SALIENT:
+            ALL_MIXERS[name](num_classes=CLASSES)(images, _labels(batch))
 
 
 @every_mixer
@@ -149,6 +171,7 @@ def test_different_generators_give_different_mixes(name):
 @every_mixer
 @given(batch=batches, size=image_sizes, dtype=st.sampled_from(FLOATS), seed=seeds)
 def test_floating_dtypes_are_kept_and_blends_are_off_by_rounding_alone(name, batch, size, dtype, seed):
+    size = size_for(name, size)
     images = torch.randn(batch, 2, *size, generator=seeded(seed), dtype=torch.float64).to(dtype)
     mix = _draw(name, images, seed)
     mixed = mix.apply(images)
@@ -203,11 +226,11 @@ def test_strides_are_kept(name, channels, memory_format, size):
 def test_what_mixers_draw_unchecked_passes_the_checks(name):
     for seed in range(4):
         for size in ((12, 10), (1, 9), (1, 1), (33, 20)):
-            mix = _draw(name, torch.zeros(5, 1, *size), seed)
+            mix = _draw(name, torch.zeros(5, 1, *size_for(name, size)), seed)
             assert same_mix(mix, Mix(mix.sources, mix.form, mix.weights, mix.fill))
 
 
-@pytest.mark.parametrize("name", [name for name in ALL_MIXERS if name != "smote"])
+@pytest.mark.parametrize("name", [name for name in ALL_MIXERS if name != "smote" and name not in SALIENT])
 def test_a_mix_is_where_the_images_are(name):
     """Drawn with a CPU's generator; on the meta device nobody can look at values."""
     mix = ALL_MIXERS[name]().draw(torch.zeros(5, 3, 12, 10, device="meta"), generator=seeded())
@@ -219,7 +242,7 @@ def test_a_mix_is_where_the_images_are(name):
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64], ids=str)
 def test_labels_of_every_integer_dtype_and_soft_labels(name, dtype):
     images, labels = torch.randn(5, 3, 8, 8, generator=seeded()), torch.tensor([3, 0, 0, 3, 1])
-    mix = ALL_MIXERS[name]().draw(images, labels.to(dtype), generator=seeded(1))
+    mix = _draw(name, images, 1, labels.to(dtype))
     targets = mix.targets(labels.to(dtype), CLASSES)
     assert targets.dtype == torch.float32
     torch.testing.assert_close(targets.double(), targets_by_hand(mix, labels, CLASSES), rtol=0, atol=1e-6)
@@ -229,7 +252,7 @@ def test_labels_of_every_integer_dtype_and_soft_labels(name, dtype):
         torch.testing.assert_close(same, targets, rtol=0, atol=1e-6)
 
 
-@every_mixer
+@every_callable
 def test_a_mixer_is_a_callable_on_a_batch(name):
     images, labels = torch.randn(5, 3, 8, 8, generator=seeded()), torch.tensor([3, 0, 0, 3, 1])
     mixer, twin = (ALL_MIXERS[name](num_classes=CLASSES, seed=7) for _ in range(2))
@@ -240,7 +263,7 @@ def test_a_mixer_is_a_callable_on_a_batch(name):
     torch.testing.assert_close(targets.sum(1), torch.ones(5))
 
 
-@pytest.mark.parametrize("name", [name for name in ALL_MIXERS if "smote" not in name])
+@pytest.mark.parametrize("name", [name for name in ALL_MIXERS if "smote" not in name and name not in SALIENT])
 def test_soft_labels_need_no_number_of_classes(name):
     images = torch.randn(5, 3, 8, 8, generator=seeded())
     targets = ALL_MIXERS[name]()(images, torch.rand(5, 6, generator=seeded()).softmax(1))[1]
@@ -253,9 +276,9 @@ def test_soft_labels_need_no_number_of_classes(name):
 
 @every_mixer
 def test_a_batch_of_one_is_itself(name):
-    image, label = torch.randn(1, 3, 9, 7, generator=seeded()), torch.tensor([2])
+    image, label = torch.randn(1, 3, *size_for(name, (9, 7)), generator=seeded()), torch.tensor([2])
     for seed in range(5):
-        mix = ALL_MIXERS[name]().draw(image, label, generator=seeded(seed))
+        mix = _draw(name, image, seed, label)
         torch.testing.assert_close(mix.targets(label, 3), torch.eye(3)[label])
         if mix.k > 1 or name not in HIDING:
             torch.testing.assert_close(mix.apply(image), image, rtol=0, atol=0 if not _blends(mix) else 1e-6)
@@ -269,6 +292,7 @@ PARTNERED = {
     "dcutmix": (lambda **o: DCutMix(5, **o), 5),
     "pasted-cutmix": (lambda **o: PastedCutMix(3, **o), 3),
     "average": (Average, 2),
+    "puzzlemix": (PuzzleMix, 2),
 }
 partnered = pytest.mark.parametrize("name", PARTNERED)
 concentrated = pytest.mark.parametrize("name", [name for name in PARTNERED if name != "average"])
@@ -278,7 +302,8 @@ concentrated = pytest.mark.parametrize("name", [name for name in PARTNERED if na
 @given(batch=st.integers(1, 9), seed=seeds)
 def test_sources_of_a_row_are_distinct_unless_there_are_too_few(name, batch, seed):
     make, k = PARTNERED[name]
-    sources = make().draw(torch.zeros(batch, 1, 6, 6), generator=seeded(seed)).sources
+    images = torch.zeros(batch, 1, 6, 6)
+    sources = make().draw(images, saliency=some_saliency(name, images), generator=seeded(seed)).sources
     assert torch.equal(sources[:, 0], torch.arange(batch))
     for row in sources.tolist():
         assert len(set(row)) == min(batch, k)
@@ -288,7 +313,8 @@ def test_sources_of_a_row_are_distinct_unless_there_are_too_few(name, batch, see
 def test_permutation_pairing_lets_an_image_meet_itself(name):
     make, k = PARTNERED[name]
     mixer, generator, images = make(pairing="permutation"), seeded(), torch.zeros(4, 1, 6, 6)
-    drawn = torch.stack([mixer.draw(images, generator=generator).sources for _ in range(200)])
+    saliency = some_saliency(name, images)
+    drawn = torch.stack([mixer.draw(images, saliency=saliency, generator=generator).sources for _ in range(200)])
     assert drawn.shape == (200, 4, k)
     assert torch.equal(drawn.sort(1).values, torch.arange(4).view(1, 4, 1).expand(200, 4, k))
     assert bool((drawn[:, :, 1] == torch.arange(4)).any())
@@ -305,14 +331,19 @@ ALPHAS_ZERO = [
     Sometimes(CutMix(1.0), 0.0),
     PerSample(CutMix(1.0), 0.0),
     PerSample(Mixup(1.0), 0.0),
+    PuzzleMix(0.0),
+    PuzzleMix(0.0, eta=0.0, xi=0.0),
+    PerSample(PuzzleMix(1.0, xi=0.0), 0.0),
 ]
 
 
 @pytest.mark.parametrize("mixer", ALPHAS_ZERO, ids=repr)
 @given(batch=batches, size=image_sizes, seed=seeds)
 def test_alpha_zero_and_probability_zero_are_erm_exactly(mixer, batch, size, seed):
+    size = tuple(2 * side for side in size)  # which Puzzle Mix can cut
     images, labels = torch.randn(batch, 3, *size, generator=seeded(seed)), _labels(batch, seed)
-    mix = mixer.draw(images, labels, generator=seeded(seed))
+    saliency = torch.rand(batch, *size, generator=seeded(seed))
+    mix = mixer.draw(images, labels, saliency=saliency, generator=seeded(seed))
     assert torch.equal(mix.apply(images), images)
     assert torch.equal(mix.targets(labels, CLASSES), torch.eye(CLASSES)[labels])
 
@@ -332,7 +363,7 @@ def test_an_empty_batch_is_an_error(name):
         _draw(name, torch.zeros(8))
 
 
-REGIONAL = ["cutmix", "unclipped-cutmix", "dcutmix", "pasted-cutmix", "cutout", "gridmask"]
+REGIONAL = ["cutmix", "unclipped-cutmix", "dcutmix", "pasted-cutmix", "cutout", "gridmask", "puzzlemix"]
 
 
 @pytest.mark.parametrize("name", REGIONAL)
@@ -378,7 +409,8 @@ def test_alpha_is_a_finite_number_of_at_least_zero(name, alpha):
 
 @concentrated
 def test_the_smallest_alpha_that_is_taken_can_be_drawn(name):
-    mix = type(PARTNERED[name][0]())(alpha=priors.SMALLEST).draw(torch.zeros(4, 1, 6, 6), generator=seeded())
+    images, mixer = torch.zeros(4, 1, 6, 6), type(PARTNERED[name][0]())(alpha=priors.SMALLEST)
+    mix = mixer.draw(images, saliency=some_saliency(name, images), generator=seeded())
     torch.testing.assert_close(mix.weights.sum(1), torch.ones(4))
 
 
@@ -483,7 +515,8 @@ def test_a_mixer_is_plain_data_and_back(name):
     again = mixers.from_config(config)
     assert again == mixer and hash(again) == hash(mixer) and repr(again) == repr(mixer)
     images, labels = torch.rand(5, 2, 8, 8, generator=seeded()), _labels(5)
-    assert same_mix(*(each.draw(images, labels, generator=seeded(4)) for each in (mixer, again)))
+    saliency = some_saliency(name, images)
+    assert same_mix(*(each.draw(images, labels, saliency=saliency, generator=seeded(4)) for each in (mixer, again)))
 
 
 def test_defaults_are_left_out_and_tensors_come_back():
@@ -503,8 +536,12 @@ def test_a_mixer_without_a_name_has_no_plain_form():
 @every_mixer
 def test_saliency_goes_through_every_mixer_and_must_fit(name):
     images, labels, mixer = torch.rand(5, 2, 8, 6, generator=seeded()), _labels(5), ALL_MIXERS[name]()
-    plain = mixer.draw(images, labels, generator=seeded(4))
-    assert same_mix(plain, mixer.draw(images, labels, saliency=torch.ones(5, 8, 6), generator=seeded(4)))
+    if name in SALIENT:
+        maps = torch.ones(5, 8, 6), some_saliency(name, images)
+        assert not same_mix(*(mixer.draw(images, labels, saliency=each, generator=seeded(4)) for each in maps))
+    else:
+        plain = mixer.draw(images, labels, generator=seeded(4))
+        assert same_mix(plain, mixer.draw(images, labels, saliency=torch.ones(5, 8, 6), generator=seeded(4)))
     with pytest.raises(ValueError, match=r"saliency of shape \(5, 8, 6\) .* received \(5, 6, 8\)"):
         mixer.draw(images, labels, saliency=torch.ones(5, 6, 8))
 
