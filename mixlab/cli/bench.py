@@ -12,8 +12,8 @@ app = typer.Typer()
 def bench(context: typer.Context, name: str = typer.Argument("mixers", help="A file of benchmarks/.")) -> None:
     """Run benchmarks/NAME.py of the checkout.
 
-    `mixers`: mixing beside its peers. `bandwidth`: mixing beside a copy of the batch. `solvers`: Puzzle Mix and Co-Mixup
-    beside alpha-beta swap and beside a training step.
+    `mixers`: mixing beside its peers. `bandwidth`: mixing beside a copy of the batch. `solvers`: Puzzle Mix and
+    Co-Mixup beside alpha-beta swap and beside a training step.
 
     Further options go to it: `mixlab bench mixers --processes 1`.
     """
