@@ -357,10 +357,12 @@ def official_by_hand(z, c, a, prior, beta, gamma, tau, eta, sweeps):
     return masks
 
 
+@pytest.mark.parametrize("spread, eta", [(1.0, 0.1), (0.005, 0.0)], ids=["peaks", "nearly uniform"])
 @pytest.mark.parametrize("seed", range(6))
-def test_official_is_what_the_public_code_does(seed):
-    weights = {"beta": 0.9, "gamma": 0.2, "tau": 0.6, "eta": 0.1}
-    (c, a, prior), start = random_problem(1, 3, (2, 2), seed), random_masks(1, 4, 3, (2, 2), seed, halves=False)
+def test_official_is_what_the_public_code_does(seed, spread, eta):
+    weights = {"beta": 0.3 * spread, "gamma": 0.2 * spread, "tau": 1.0, "eta": eta}
+    c, a, prior = random_problem(1, 3, (2, 2), seed, spread)
+    start = random_masks(1, 4, 3, (2, 2), seed, halves=False)
     z = solve(c, a, prior=prior, start=start, mode="official", labels=None, sweeps=3, **weights)
     assert np.array_equal(z[0], official_by_hand(start[0], c[0], a[0], prior[0], sweeps=3, **weights))
 
