@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from mixlab.mixers import (
     SMOTE,
     Average,
+    CoMixup,
     CutMix,
     Cutout,
     DCutMix,
@@ -56,6 +57,9 @@ ALL_MIXERS = {
     "puzzlemix-moving": lambda **o: PuzzleMix(xi=0.02, pairing="permutation", lam_per="batch", **o),
     "puzzlemix-still": lambda **o: PuzzleMix(0.5, blocks=2, gamma=0.0, transport=False, **o),
     "per-sample-puzzlemix": lambda **o: PerSample(PuzzleMix(xi=0.02), 0.5, **o),
+    "comixup": lambda **o: CoMixup(m_part=5, sweeps=2, **o),
+    "comixup-official": lambda **o: CoMixup(0.5, mode="official", m_part=4, sweeps=2, **o),
+    "per-sample-comixup": lambda **o: PerSample(CoMixup(m_part=5, sweeps=1), 0.5, **o),
     "one-of": lambda **o: OneOf([Mixup(0.8), PastedCutMix(3), GridMask()], [0.3, 0.4, 0.3], **o),
     "nested-compositions": lambda **o: Sometimes(OneOf([PerSample(CutMix(), 0.7), DMixup(4)]), 0.9, **o),
 }
@@ -71,7 +75,7 @@ HIDING = ["cutout", "gridmask", "per-sample-cutout", "one-of"]
 DECLARED = ["average", "average-fixed", "relabelled-average"]
 
 #: Mixers that look at a saliency, and draw nothing without one.
-SALIENT = [name for name in ALL_MIXERS if "puzzlemix" in name]
+SALIENT = [name for name in ALL_MIXERS if "puzzlemix" in name or "comixup" in name]
 
 #: Mixers that cut images into blocks, which have to divide the sides: into 2 x 2 at least.
 GRIDDED = [name for name in ALL_MIXERS if "puzzlemix" in name]

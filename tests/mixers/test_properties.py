@@ -30,6 +30,7 @@ from mixlab import Mix, mixers, priors
 from mixlab.masks import Constant, Soft
 from mixlab.mixers import (
     Average,
+    CoMixup,
     CutMix,
     DCutMix,
     DMixup,
@@ -332,6 +333,8 @@ ALPHAS_ZERO = [
     PerSample(CutMix(1.0), 0.0),
     PerSample(Mixup(1.0), 0.0),
     PuzzleMix(0.0),
+    CoMixup(0.0),
+    PerSample(CoMixup(1.0, sweeps=1), 0.0),
     PuzzleMix(0.0, eta=0.0, xi=0.0),
     PerSample(PuzzleMix(1.0, xi=0.0), 0.0),
 ]
@@ -363,7 +366,7 @@ def test_an_empty_batch_is_an_error(name):
         _draw(name, torch.zeros(8))
 
 
-REGIONAL = ["cutmix", "unclipped-cutmix", "dcutmix", "pasted-cutmix", "cutout", "gridmask", "puzzlemix"]
+REGIONAL = ["cutmix", "unclipped-cutmix", "dcutmix", "pasted-cutmix", "cutout", "gridmask", "puzzlemix", "comixup"]
 
 
 @pytest.mark.parametrize("name", REGIONAL)
