@@ -6,9 +6,9 @@ it: the loss is that of the mixed images plus 1 times the cross-entropy of the c
 
 What "Co-Mixup" is had to be decided before. The published procedure (`mode="official"`, a gate for every input) and
 the minimum of the published formula (`mode="paper"`, one max{τ, overlap}) differ at the published τ = .83: on 100
-images of Fashion-MNIST and a network trained for 12 epochs, the first shows 3.0 inputs in an output and the second 9.1. No test error
-was looked at. The papers' results are those of the procedure, so that is the primary one's Co-Mixup; formula (1) is
-secondary, at τ = .83 and at τ = .3, where it shows 3.1 inputs.
+images of Fashion-MNIST and a network trained for 12 epochs, the first shows 3.0 inputs in an output and the second 9.1.
+No test error was looked at. The papers' results are those of the procedure, so that is the primary one's Co-Mixup;
+formula (1) is secondary, at τ = .83 and at τ = .3, where it shows 3.1 inputs.
 
 Primary comparison, stated before any of these runs was made: Co-Mixup minus Puzzle Mix, both with the clean loss, test
 error of the last epoch in points, paired over 10 seeds, on the grey bench (100 epochs). Puzzle Mix's runs are records
