@@ -596,6 +596,17 @@ def test_gradients_and_inputs_are_left_alone():
     assert images.grad.sum() == pytest.approx(images.numel(), rel=1e-5) and saliency.grad is None
 
 
+@pytest.mark.gpu
+def test_a_mix_is_the_same_on_another_device():
+    images, saliency = photographs(32, (32, 32))
+    mixer = PuzzleMix(xi=0.05, gamma=0.0)
+    here = mixer.draw(images, saliency=saliency, generator=seeded(1))
+    there = mixer.draw(images.cuda(), saliency=saliency.cuda(), generator=seeded(1))
+    assert there.sources.is_cuda and there.form.maps.is_cuda and there.form.plans.is_cuda
+    assert same_mix(here, there.to("cpu")) and torch.equal(here.form.plans, there.form.plans.cpu())
+    torch.testing.assert_close(there.apply(images.cuda()).cpu(), here.apply(images))
+
+
 def test_settings_survive_json():
     mixer = PuzzleMix(0.5, blocks=(2, 4), std=(0.2, 0.3, 0.4), lam_per="batch", transport=False)
     again = from_config(json.loads(json.dumps(to_config(mixer))))
