@@ -617,7 +617,8 @@ def test_settings_survive_json():
 @pytest.mark.parametrize("options, message", [
     ({"beta": -1.0}, "weight beta >= 0, received -1.0"), ({"eta": math.nan}, "weight eta >= 0, received nan"),
     ({"xi": math.inf}, "weight xi >= 0, received inf"), ({"gamma": 1.5}, r"gamma in \[0, 1\], received 1.5"),
-    ({"gamma": "much"}, "weight gamma >= 0, received 'much'"), ({"lam_per": "row"}, "'image' or 'batch', received 'row'"),
+    ({"gamma": "much"}, "weight gamma >= 0, received 'much'"),
+    ({"lam_per": "row"}, "'image' or 'batch', received 'row'"),
     ({"lam_per": None}, "'image' or 'batch', received None"), ({"transport": 1}, "True or False, received 1"),
     *(({"blocks": wrong}, "positive integers as numbers of blocks, or None, received")
       for wrong in (0, -2, 2.5, True, "4", (), (2, 0), [2.0], torch.tensor(4))),
