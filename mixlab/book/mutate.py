@@ -76,6 +76,22 @@ MUTATIONS = (
         new="scores.softmax(1)",
         from_scratch=1,
     ),
+    Mutation(
+        chapter="05-puzzle-mix",
+        fact="half labels dropped",
+        file="mixers/puzzlemix.py",
+        old="(labels.view(batch, blocks, blocks) / 2)",
+        new="(labels.view(batch, blocks, blocks) // 2)",
+        from_scratch=1,
+    ),
+    Mutation(
+        chapter="05-puzzle-mix",
+        fact="transport plan applied transposed",
+        file="masks.py",
+        old="[torch.arange(len(plans), device=plans.device)[:, None], plans]",
+        new="[torch.arange(len(plans), device=plans.device)[:, None], plans.argsort(1)]",
+        from_scratch=2,
+    ),
 )
 
 
