@@ -13,7 +13,18 @@ from mixlab.checks import real, whole
 from mixlab.masks import MOST_SOURCES
 from mixlab.mix import Mix, check_classes
 
-__all__ = ["KMixer", "Mixer", "PairMixer", "PartnerMixer", "check_k", "check_mixer", "draw_shares", "image_size"]
+__all__ = [
+    "KMixer",
+    "Mixer",
+    "PairMixer",
+    "PartnerMixer",
+    "check_alpha",
+    "check_k",
+    "check_mixer",
+    "check_non_negative",
+    "draw_shares",
+    "image_size",
+]
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,9 @@ class Mixer:
         num_classes: number of classes, needed by ``mixer(images, labels)`` where labels are class indices.
         seed: start of the mixer's own generator.
 
+    Attributes:
+        needs_saliency: whether ``draw`` needs a ``saliency``: true for Puzzle Mix, Co-Mixup and what is made of them.
+
     Raises:
         ValueError: for a ``num_classes`` that is no positive integer, or a seed that is no integer.
 
@@ -46,6 +60,8 @@ class Mixer:
 
     num_classes: int | None = field(default=None, kw_only=True)
     seed: int = field(default=0, kw_only=True)
+
+    needs_saliency = False
 
     def __post_init__(self):
         check_classes(self.num_classes)
@@ -70,18 +86,25 @@ class Mixer:
         """Draw one mix for a batch: all randomness is here.
 
         Args:
-            images: ``(B, C, H, W)``; methods without regions take any ``(B, ...)``. Only SMOTE looks at the values.
+            images: ``(B, C, H, W)``; methods without regions take any ``(B, ...)``. Only SMOTE and Puzzle Mix look at
+                the values.
             labels: ``(B,)`` class indices; only SMOTE needs them.
-            saliency: ``(B, H, W)``, how much every pixel matters, >= 0, for mixers that look at it; others do not.
+            saliency: ``(B, H, W)``, how much every pixel matters, >= 0 (:mod:`mixlab.saliency`). Mixers with
+                ``needs_saliency`` need one, others do not look at it.
             generator: source of randomness. Numbers are drawn on its device, and the mix is moved to the images'. An
                 accelerator is waited for where it draws, and not where it only takes what a CPU has drawn.
 
         Raises:
-            ValueError: for an empty batch, a shape that the method cannot mix, or a saliency that does not fit it.
+            ValueError: for an empty batch, a shape that the method cannot mix, or a saliency that does not fit it or is
+                needed and not there.
             RuntimeError: under ``torch.vmap(randomness="different")``, from most methods: one draw serves all rows.
         """
         if images.ndim < 2 or len(images) == 0:
             raise ValueError(f"expected a batch (B, ...) with B >= 1, received shape {tuple(images.shape)}")
+        if saliency is None and self.needs_saliency:
+            raise ValueError("expected a saliency, how much every pixel matters, received none: train with "
+                             f"SaliencyRisk({type(self).__name__}(...)), which has it from the network, or call "
+                             "draw(images, saliency=...). A call with images and labels, or a collate_fn, has none.")
         if saliency is not None and saliency.shape != (len(images), *image_size(images)):
             raise ValueError(f"expected a saliency of shape {(len(images), *images.shape[-2:])} for images of shape "
                              f"{tuple(images.shape)}, received {tuple(saliency.shape)}")
@@ -110,7 +133,11 @@ class Mixer:
         return mix.apply(images), mix.targets(labels, self.num_classes)
 
     def collate(self, samples: list) -> tuple[Tensor, Tensor]:
-        """Stack samples and mix them: pass ``mixer.collate`` to a DataLoader as ``collate_fn``."""
+        """Stack samples and mix them: pass ``mixer.collate`` to a DataLoader as ``collate_fn``.
+
+        Raises:
+            ValueError: as a call does; so for every mixer with ``needs_saliency``, as a data loader has no network.
+        """
         return self(*default_collate(samples))
 
     def _own_generator(self) -> torch.Generator:
@@ -223,6 +250,13 @@ def check_k(k: int) -> None:
     """Raise ValueError unless ``k`` is an integer number of sources that an owner map can name."""
     if not whole(k) or not 1 <= k <= MOST_SOURCES:
         raise ValueError(f"expected an integer number of sources k in 1..{MOST_SOURCES}, received {k!r}")
+
+
+def check_non_negative(**settings: float) -> None:
+    """Raise ValueError unless all settings, given by name, are finite numbers >= 0."""
+    for name, value in settings.items():
+        if not real(value) or not 0 <= value < math.inf:
+            raise ValueError(f"expected a finite number {name} >= 0, received {value!r}")
 
 
 def check_mixer(mixer: Mixer) -> None:

@@ -9,10 +9,10 @@ neighbouring cells are to come from one image, and all results together are to o
 - *Settings*: those of the public code for CIFAR: partitions of 20 rows, β = 0.32, γ = 1, τ = 0.83, η = 0.05, ω = 0.001,
   α = 2, and 4 x 4 cells.
 - *Units*: β, γ and η are divided by the number n of cells, and τ counts in units of n² for each output, the overlap of
-  an output with the others when all inputs are used alike. That is a reading: formula 1 leaves it open. In effect γ is
-  so large that τ is a budget: overlap up to τ is free, and hardly any beyond it is ever worth its price.
-- *Solver*: one output after the other, given the others (:func:`descend`). That inner problem is solved by dynamic
-  programming, exactly for the labels that are kept, for all partitions at once (:mod:`mixlab.mixers.frontier`).
+  an output with the others when all inputs are used alike. That unit is our reading: formula 1 leaves it open. In
+  effect γ is so large that τ is a budget: overlap up to τ is free, and more is hardly ever worth its price.
+- *Solver*: one output after the other is made anew, the others being fixed (:func:`descend`). That inner problem is
+  solved exactly for the cheapest labels of every cell, for all partitions at once (:mod:`mixlab.mixers.frontier`).
   ``mode="paper"`` minimises formula 1, and no step raises it. ``mode="official"`` follows the public code, which
   minimises something else; its overlap stays far below τ.
 - *What to expect*: at τ = 0.83 the results of ``"paper"`` show eight to ten inputs each, since formula 1 does not ask
@@ -26,7 +26,6 @@ neighbouring cells are to come from one image, and all results together are to o
   and the overlap.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -38,7 +37,7 @@ from mixlab import priors
 from mixlab.checks import real, whole
 from mixlab.masks import Soft
 from mixlab.mix import Mix
-from mixlab.mixers.base import Mixer, check_alpha, image_size
+from mixlab.mixers.base import Mixer, check_alpha, check_non_negative, image_size
 from mixlab.mixers.frontier import cheapest
 from mixlab.saliency import block_saliency
 
@@ -47,7 +46,7 @@ __all__ = ["CoMixup", "compatibility", "descend", "objective", "overlap", "prior
 #: Cells along each side of a mixer's masks.
 _CELLS = 4
 
-# What is added to probabilities before their logarithm, as in the public code.
+# What is added to a probability before its logarithm is taken, as in the public code.
 _SMALLEST_PROBABILITY = 1e-8
 
 # The public code takes this off the unary cost of every half label.
@@ -319,7 +318,7 @@ def descend(
         (6, [[1.0, 0.0], [0.0, 1.0]])
     """
     _check(c, a, prior)
-    _check_settings(beta=beta, gamma=gamma, tau=tau, eta=eta)
+    check_non_negative(beta=beta, gamma=gamma, tau=tau, eta=eta)
     _check_effort(sweeps, labels, mode)
     if c.ndim != 4 or start.ndim != 5 or start.shape[0] != c.shape[0] or start.shape[2:] != c.shape[1:]:
         raise ValueError(f"expected masks (P, m', m, h, w) to start from, and c of shape (P, m, h, w), received "
@@ -329,51 +328,56 @@ def descend(
 
 
 def _steps(start, c, a, beta, gamma, tau, eta, prior, sweeps, labels, mode) -> Iterator[Tensor]:
+    """The steps of :func:`descend`, whose arguments have been checked."""
     problems, m, height, width = c.shape
     n, outputs, official = height * width, start.shape[1], mode == "official"
-    smooth, full, free = beta / n, gamma / n, tau * n**2 * start.shape[1]
+    smooth, full_price, free = beta / n, gamma / n, tau * n**2 * start.shape[1]
     a = a.double()
-    # (P, n, m): what a cell of an input costs, whatever the others do.
+    # What a cell of each input costs, overlap and neighbours aside: (P, n, m).
     base = c.double().flatten(2).mT
     if prior is not None:
         base = base - eta / n * torch.log(prior.double() + _SMALLEST_PROBABILITY)[:, None]
     masks = start.double().clone()
     cells = masks.flatten(3).mT  # (P, m', n, m), in the same memory
-    counts = cells.sum(2)
+    counts = cells.sum(2)  # (P, m', m): o_j
+    # What each output costs without overlap, (P, m'), and the overlap of all of them, (P,), are kept up to date.
     own = (cells * base[:, None]).sum((2, 3)) + smooth * smoothness(masks.unsqueeze(2))
     singles = torch.eye(m, dtype=torch.float64, device=c.device).expand(problems, m, m)
-    price, dearer = masks.new_full((problems, 1), min(1.0, _FIRST_PRICE / (n * max(gamma, 1e-9)))), None
+    # The price of overlap, as a part of the full one; and what tells equal outputs apart, in the public code alone.
+    price, apart = masks.new_full((problems, 1), min(1.0, _FIRST_PRICE / (n * max(gamma, 1e-9)))), None
     for sweep in range(sweeps):
         total, common = counts.sum(1), overlap(masks, a)
         if sweep:
             price = (price * torch.where(common > free, _RISE, _FALL)[:, None]).clamp(max=1)
         if official and sweep and sweep == sweeps - 1:
-            dearer = full * _tell_apart(counts > 0)
+            apart = full_price * _tell_apart(counts > 0)
         for j in range(outputs):
             rest = total - counts[:, j]
             seen = _times(a, rest)
+            # What a cell of each input is charged for overlap: (P, m).
             if official:
-                pull = 2 * full * _times(a, torch.where(seen > tau * n, rest, 0.0))
-                pull = pull if dearer is None else pull + dearer[:, j]
+                charge = 2 * full_price * _times(a, torch.where(seen > tau * n, rest, 0.0))
+                charge = charge if apart is None else charge + apart[:, j]
             else:
-                pull = 2 * full * price * seen
-            costs, offered = base + pull[:, None], singles
+                charge = 2 * full_price * price * seen
+            costs, offered = base + charge[:, None], singles
             if sweep and m > 1:
                 blends, extra = _halves(costs, counts[:, j])
                 costs = torch.cat([costs, costs @ blends.mT + (extra - _HALF_BONUS if official else extra)[:, None]], 2)
                 offered = torch.cat([singles, blends], dim=1)
             shown, cost = _best_output(costs, offered, labels, (height, width), smooth, official)
             new = shown.sum(1)
-            new_own = cost - (pull * new).sum(1)
+            new_own = cost - (charge * new).sum(1)
             new_common = common + 2 * ((new - counts[:, j]) * seen).sum(1)
             if official:
-                better = torch.ones_like(cost, dtype=torch.bool)  # for better or worse
+                taken = torch.ones_like(cost, dtype=torch.bool)
             else:
-                better = new_own + full * new_common.clamp(min=free) < own[:, j] + full * common.clamp(min=free)
-            cells[:, j] = torch.where(better[:, None, None], shown, cells[:, j])
-            counts[:, j] = torch.where(better[:, None], new, counts[:, j])
-            own[:, j] = torch.where(better, new_own, own[:, j])
-            common = torch.where(better, new_common, common)
+                old_value = own[:, j] + full_price * common.clamp(min=free)
+                taken = new_own + full_price * new_common.clamp(min=free) < old_value
+            cells[:, j] = torch.where(taken[:, None, None], shown, cells[:, j])
+            counts[:, j] = torch.where(taken[:, None], new, counts[:, j])
+            own[:, j] = torch.where(taken, new_own, own[:, j])
+            common = torch.where(taken, new_common, common)
             total = rest + counts[:, j]
             yield masks
 
@@ -384,10 +388,10 @@ def _times(a: Tensor, vectors: Tensor) -> Tensor:
 
 
 def _halves(costs: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """The blends of halves ``(P, 3, m)`` of the inputs that an output shows most of, and what is charged for them.
+    """The blends of halves ``(P, 3, m)`` of the three inputs that an output shows most of, and their cost ``(P, 3)``.
 
-    Nothing is, except where a pair is not shown: there the charge ``(P, 3)`` is infinite. Of inputs that are shown
-    alike, the cheaper one counts as shown more: numbers of inputs decide nothing.
+    That cost comes on top of the mean cost of the halves: 0, or infinite for a pair of which one is not shown. Of two
+    inputs that are shown alike the cheaper one comes first, so that it does not matter how inputs are numbered.
     """
     shown_most = (counts - 1e-6 * costs.mean(1)).topk(min(3, counts.shape[1])).indices
     wholes, shown = F.one_hot(shown_most, counts.shape[1]), counts.gather(1, shown_most) > 0
@@ -419,7 +423,10 @@ def _best_output(
 
 
 def _unlikeness(offered: Tensor, official: bool) -> Tensor:
-    """``(P, L, L)``: ½‖z - z'‖² of all pairs of labels; or what the public code has in its place."""
+    """``(P, L, L)``: ½‖z - z'‖² of all pairs of labels; or the public code's table.
+
+    There a blend of halves costs ¼ beside its own parts, and every other pair of different labels 1.
+    """
     products = offered @ offered.mT
     squares = products.diagonal(dim1=1, dim2=2)
     unlike = (squares[:, :, None] + squares[:, None]) / 2 - products
@@ -430,7 +437,13 @@ def _unlikeness(offered: Tensor, official: bool) -> Tensor:
 
 
 def _tell_apart(used: Tensor) -> Tensor:
-    """``(P, m', m)``: how much dearer inputs are for outputs that use (``used``) the same, in units of γ/n."""
+    """``(P, m', m)``: what tells outputs apart that use the same inputs, as a charge in units of γ/n.
+
+    It makes one input of each dearer, of the earlier output the first that it uses, of the later one the last.
+
+    Args:
+        used: ``(P, m', m)`` bool, which inputs each output uses.
+    """
     m = used.shape[2]
     same = (used[:, :, None] == used[:, None]).all(3)
     numbers = torch.arange(m, device=used.device)
@@ -503,12 +516,6 @@ def _check(c: Tensor, a: Tensor, prior: Tensor | None) -> None:
         raise ValueError(f"expected a prior of shape (..., {m}), received {tuple(prior.shape)}")
 
 
-def _check_settings(**settings: float) -> None:
-    for name, value in settings.items():
-        if not real(value) or not 0 <= value < math.inf:
-            raise ValueError(f"expected a finite {name} >= 0, received {value!r}")
-
-
 def _check_effort(sweeps: int, labels: int | None, mode: str) -> None:
     if not whole(sweeps) or sweeps < 1:
         raise ValueError(f"expected an integer number of sweeps >= 1, received {sweeps!r}")
@@ -534,7 +541,7 @@ class CoMixup(Mixer):
         omega: ω in [0, 1], how much inputs with distant salient places are drawn into one output.
         m_part: rows of a partition, >= 1.
         sweeps: how often every output is made anew, >= 1.
-        labels: how many labels a cell may choose from, >= 1.
+        labels: how many labels a cell may choose from, >= 1; None keeps all, which is much slower.
         mode: ``"paper"`` minimises formula 1; ``"official"`` does what the public code does (:func:`descend`).
 
     Raises:
@@ -558,13 +565,15 @@ class CoMixup(Mixer):
     omega: float = 0.001
     m_part: int = 20
     sweeps: int = 4
-    labels: int = 4
+    labels: int | None = 4
     mode: str = "paper"
+
+    needs_saliency = True
 
     def __post_init__(self):
         check_alpha(self.alpha)
         super().__post_init__()
-        _check_settings(beta=self.beta, gamma=self.gamma, tau=self.tau, eta=self.eta)
+        check_non_negative(beta=self.beta, gamma=self.gamma, tau=self.tau, eta=self.eta)
         _check_effort(self.sweeps, self.labels, self.mode)
         if not real(self.omega) or not 0 <= self.omega <= 1:
             raise ValueError(f"expected an omega in [0, 1], received {self.omega!r}")
@@ -575,9 +584,6 @@ class CoMixup(Mixer):
         self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
     ) -> Mix:
         size, batch = image_size(images), len(images)
-        if saliency is None:
-            raise ValueError("expected a saliency, which says what is to be seen, received none: train with "
-                             "SaliencyRisk(CoMixup(...)), or hand one to draw(images, saliency=...)")
         saliency = _divisible(saliency)
         parts = block_saliency(saliency, _CELLS)
         if self.alpha == 0:

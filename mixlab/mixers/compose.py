@@ -29,6 +29,10 @@ class _Chance(Mixer):
             raise ValueError(f"expected a probability in [0, 1], received {self.p!r}")
         super().__post_init__()
 
+    @property
+    def needs_saliency(self) -> bool:
+        return self.mixer.needs_saliency
+
 
 @dataclass(frozen=True)
 class Sometimes(_Chance):
@@ -111,6 +115,10 @@ class OneOf(Mixer):
         object.__setattr__(self, "mixers", tuple(self.mixers))
         if self.probabilities is not None:
             object.__setattr__(self, "probabilities", tuple(p))
+
+    @property
+    def needs_saliency(self) -> bool:
+        return any(mixer.needs_saliency for mixer in self.mixers)
 
     def _draw(
         self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator

@@ -9,7 +9,7 @@ law is another one, shares the partners alone).
 - *Which fill?* ``ErasedBox`` and ``NoiseBox`` fill CutMix's box with nothing and with noise, ``PatchCutMix`` with the
   partner; all three keep the image's own label.
 - *Which label?* ``NominalCutMix`` weighs labels with the λ that was drawn instead of the share that was pasted.
-- *Which saliency?* ``ReplacedSaliency`` tells any mixer that of another image, a random one, or none.
+- *Which saliency?* ``ReplacedSaliency`` tells any mixer that of another image, a random one, or a constant one.
 - *Which place?* ``SharesInBoxes`` pastes what a mixer of pairs would show of the partner as one box, anywhere.
 """
 
@@ -207,15 +207,15 @@ _REPLACEMENTS = ("another", "smooth", "uniform")
 class ReplacedSaliency(Mixer):
     """A mixer that is told another saliency than that of the images.
 
-    What the mixer draws is what it would draw without this control, from one generator: the control has numbers of its
-    own, from a stream that follows from the generator's state and does not move it. So partners, λ and the number of
-    blocks are equal for one seed, and all that differs is what the saliency decides.
+    From one generator the mixer draws the same numbers with this control and without: the control's own numbers come
+    from a second stream, which is seeded by the generator's state and does not move it. So partners, λ and the number
+    of blocks are equal, and all that differs is what the saliency decides.
 
     Args:
         mixer: what mixes; it may be made of mixers, too.
-        by: ``"another"`` gives every row the map of another row, by moving all maps on by one random number of rows (a
-            row alone in its batch keeps its own); ``"smooth"`` a random smooth map
-            (:func:`mixlab.saliency.smooth_random_saliency`); ``"uniform"`` a constant one. The last two need no
+        by: ``"another"`` gives every row the map of another row: all maps move on by the same random number of rows (a
+            row alone in its batch keeps its own). ``"smooth"`` gives a random smooth map
+            (:func:`mixlab.saliency.smooth_random_saliency`), ``"uniform"`` a constant one. The last two need no
             saliency.
 
     Raises:
@@ -238,6 +238,10 @@ class ReplacedSaliency(Mixer):
             raise ValueError(f"expected a saliency replaced by one of {list(_REPLACEMENTS)}, received {self.by!r}")
         super().__post_init__()
 
+    @property
+    def needs_saliency(self) -> bool:
+        return self.by == "another" and self.mixer.needs_saliency
+
     def _draw(
         self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
     ) -> Mix:
@@ -247,8 +251,8 @@ class ReplacedSaliency(Mixer):
         size, batch = image_size(images), len(images)
         if self.by == "uniform":
             return torch.ones(batch, *size, device=images.device)
-        # The next number of the mixer's stream is read without being taken, and hashed: nothing that is drawn from it
-        # has to do with what the mixer draws.
+        # A copy of the generator tells the next number, and a hash of that number seeds the second stream. The mixer
+        # will draw that number, too, but nothing can be told from its hash.
         ahead = torch.Generator(generator.device)
         ahead.set_state(generator.get_state())
         number = int(torch.randint(2**63 - 1, (), generator=ahead, device=ahead.device))
@@ -264,10 +268,9 @@ class ReplacedSaliency(Mixer):
 class SharesInBoxes(Mixer):
     """The partners and the shares of a mixer of pairs, shown CutMix's way: one box, placed uniformly inside the image.
 
-    Of what the mixer found, the partner's share is left. The box has that share, as nearly as whole pixels allow with
-    about the aspect of the image: at 28 x 28 and 32 x 32 pixels it is off by .3 % of the image in the mean over Puzzle
-    Mix's shares, and by half a row at most. The label is what the box really shows. The place is drawn after the
-    mixer's own numbers.
+    The box has the share that the mixer gave to the partner, as nearly as whole pixels allow with about the aspect of
+    the image: at 28 x 28 and 32 x 32 pixels it is off by .3 % of the image in the mean over Puzzle Mix's shares, and by
+    half a row at most. Label weights are the box's own share. Its place is drawn after the mixer's numbers.
 
     Args:
         mixer: what draws partners and shares. Where it leaves a batch unmixed (K = 1), so does this.
@@ -288,6 +291,10 @@ class SharesInBoxes(Mixer):
     def __post_init__(self):
         check_mixer(self.mixer)
         super().__post_init__()
+
+    @property
+    def needs_saliency(self) -> bool:
+        return self.mixer.needs_saliency
 
     def _draw(
         self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator

@@ -94,6 +94,10 @@ class Relabelled(Mixer):
         super().__post_init__()
         _check_local_lambda(self)
 
+    @property
+    def needs_saliency(self) -> bool:
+        return self.mixer.needs_saliency
+
     def _draw(
         self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
     ) -> Mix:

@@ -10,10 +10,10 @@ ones for that mask.
   ``PuzzleMix().draw(images, saliency=maps)``.
 - *Settings*: those of the public code for CIFAR: β = 1.2, γ = 0.5, η = 0.2, ξ = 0.8, λ ~ Beta(1, 1), and b x b blocks
   with b of {2, 4, 8, 16}.
-- *Implementation*: λ is drawn for every image (``lam_per="batch"``: one for all, as in the public code), b for every
-  batch. The masks of a batch are minimum cuts, found on the CPU whatever the device (:func:`best_masks`). The public
-  code approximates both steps, moves blocks of a finer grid than the mask's where b is 2 or 4, and counts a block that
-  is half seen as seen when it moves them.
+- *Implementation*: λ is drawn for every image (``lam_per="batch"``: one for all), b for every batch. Masks and
+  permutations are found on the CPU whatever the device (:func:`best_masks`, :func:`best_plans`).
+- *The public code* draws one λ for the whole batch. It approximates both steps, moves blocks of a finer grid than the
+  mask's where b is 2 or 4, and counts a block that is half seen as seen when it moves them.
 - *Labels*: the shares of the picture, which are the means of the masks; moving blocks does not change them.
 - *Limits*: floating-point images (B, C, H, W) whose sides b divides. α = 0 is ERM.
 - *Zero saliency* counts as uniform. If both images are uniform, smoothness and prior are left, and without the data
@@ -35,7 +35,8 @@ from mixlab.arrays import array
 from mixlab.checks import numbers, real, whole
 from mixlab.masks import Soft, Transported
 from mixlab.mix import Mix
-from mixlab.mixers.base import PairMixer, draw_shares, image_size
+from mixlab.mixers.base import PairMixer, check_non_negative, draw_shares, image_size
+from mixlab.mixers.mincut import minimum_cuts
 from mixlab.saliency import block_saliency
 
 __all__ = [
@@ -52,19 +53,11 @@ __all__ = [
     "transport_cost",
 ]
 
-# The flow through one image is at most this number of units, and no capacity is more than four times as large. A
-# residual capacity is at most the sum of two opposite ones, 2^31 - 1 with what is taken off, which int32 holds.
-_UNITS = 2**28
-_WIDEST = 2**30 - 1
-
-# So many nodes are solved at once: their graph lies in the cache. More are slower, by half for 100 images in 16 x 16.
-_NODES_AT_ONCE = 2**13
-
-# Rounding of the sums of an assignment moves no block.
+# What a plan has to gain over staying: rounding alone moves no block.
 _WORTH_A_MOVE = 1e-12
 
 
-# The energy, term by term.
+# The energy of formula 3, term by term.
 
 
 class Borders(NamedTuple):
@@ -281,6 +274,9 @@ def energy(
     Returns:
         ``(B,)`` float64; infinite where λ is 0 or 1 and the mask is not, whatever η.
 
+    Raises:
+        ValueError: for masks or saliencies of other shapes.
+
     Source: Co-Mixup slides, formula 3.
 
     Example:
@@ -288,6 +284,7 @@ def energy(
         >>> energy(torch.full((1, 2, 2), 0.5), uniform, uniform, lam=lam, eta=1.0).item()  # -1 + log 2
         -0.3068...
     """
+    _check_maps(z, own, partner)
     blocks = z.shape[-1]
     smooth, prior = beta / (16 * blocks), prior_cost(z, lam)
     total = saliency_lost(z, own, partner, plans) + smooth * label_smoothness(z)
@@ -340,15 +337,11 @@ def best_masks(
 ) -> Tensor:
     r"""The masks of least :func:`energy` for blocks that stay in their places: one minimum cut for every image.
 
-    A block becomes two nodes, "z >= ½" and "z = 1". What a label costs is the capacity of an arc to the source or to
-    the sink, and the convex :math:`(z_i - z_j)^2` is the sum of arcs between the nodes of neighbours: a cut costs what
-    its labelling does, up to a constant (Ishikawa, 2003). No arc is needed to keep z = 1 from being cut off z >= ½:
-    cost is convex in the label of every block, so exchanging the two would not cost more.
-
-    Capacities are integers. Each image has a unit of its own, 2^-28 of the smaller of what its arcs to the source and
-    those to the sink can carry, so no sum overflows however the saliency is distributed. The mask is the minimum of the
-    rounded energy, and of several minima the one with the smallest z, block by block: what is as good stays the row's
-    own. It depends on nothing but the image's own numbers. λ = 0 gives 0 everywhere and λ = 1 gives 1, whatever η.
+    The terms with saliency and prior, and the linear part of φ, are costs of single blocks, convex in z. What is left
+    are multiples of :math:`(z_i - z_j)^2`, not negative for γ <= 1. That is what a minimum cut can minimise
+    (:mod:`mixlab.mixers.mincut`, where rounding is described, too). Of several best masks the one with the smallest z
+    is taken, block by block: what is as good stays the row's own. λ = 0 gives 0 everywhere and λ = 1 gives 1, whatever
+    η.
 
     Args:
         own: ``(B, b, b)``, saliency of the row itself, every map summing to 1.
@@ -362,8 +355,7 @@ def best_masks(
         ValueError: for maps of other shapes, values that are not finite, λ outside [0, 1], negative weights, or γ > 1,
             which is no minimum cut any more.
 
-    Source: formula 3 of the Co-Mixup slides, with two nodes a block by H. Ishikawa, "Exact optimization for Markov
-    random fields with convex priors", 2003. The public code approximates it by alpha-beta swaps.
+    Source: Co-Mixup slides, formula 3. The public code approximates the minimum by alpha-beta swaps.
 
     Example:
         >>> own = torch.tensor([[[0.4, 0.1], [0.3, 0.2]]])
@@ -392,81 +384,14 @@ def best_masks(
         half_step[:, 1:] += of_lower / 2
         half_step[:, :, :-1] += of_left / 2
         half_step[:, :, 1:] += of_right / 2
-    # What the first and the second half of a block cost, one after the other.
+    # What the steps from 0 to ½ and from ½ to 1 cost.
     steps = torch.stack([half_step, half_step], dim=-1) - log_prior.diff(dim=1)[:, None, None]
-    edges = torch.cat([down.flatten(1), right.flatten(1)], dim=1)
-    steps, edges = array(steps).reshape(batch, -1), array(edges)
-    if not (np.isfinite(steps).all() and np.isfinite(edges).all()):
+    steps, down, right = array(steps), array(down), array(right)
+    if not all(np.isfinite(each).all() for each in (steps, down, right)):
         raise ValueError("expected finite saliencies and border differences, received others")
-    labels = torch.from_numpy(_cut(steps, edges, blocks))
+    labels = torch.from_numpy(minimum_cuts(steps, down, right))
     z = (labels.view(batch, blocks, blocks) / 2).to(own)
     return torch.where(fixed[:, None, None], lam.to(own)[:, None, None], z)
-
-
-@lru_cache(maxsize=16)
-def _arcs(blocks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The graph of one image, row by row: which arc stands where, to which node it goes, and where rows start.
-
-    Node 2i is "z_i >= ½", node 2i + 1 is "z_i = 1"; the source comes after them, and then the sink. The arcs are, in
-    this order: both ways between equal nodes of neighbours; from "= 1" to the neighbour's ">= ½", which makes a step
-    of 1 four times as dear as one of ½; the ways back, which carry nothing; to the source, the same; to the sink.
-    """
-    places = np.arange(blocks**2).reshape(blocks, blocks)
-    half = 2 * np.concatenate([places[:-1].ravel(), places[:, :-1].ravel()])
-    half_next = 2 * np.concatenate([places[1:].ravel(), places[:, 1:].ravel()])
-    full, full_next, nodes = half + 1, half_next + 1, np.arange(2 * blocks**2)
-    source, sink = np.full_like(nodes, len(nodes)), np.full_like(nodes, len(nodes) + 1)
-    tails = np.concatenate([half, half_next, full, full_next, full, full_next, half_next, half, nodes, nodes])
-    heads = np.concatenate([half_next, half, full_next, full, half_next, half, full, full_next, source, sink])
-    order = np.lexsort((heads, tails))
-    return order, heads[order], np.searchsorted(tails[order], nodes)
-
-
-def _capacities(steps: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Whole numbers for what the nodes ``(B, 2n)`` gain and cost, and for (z_i - z_j)² at z_i - z_j = ½ ``(B, E)``."""
-    gains, costs = np.maximum(-steps, 0), np.maximum(steps, 0)
-    totals = gains.sum(1), costs.sum(1)
-    # What is a thousand million times smaller than the rest of the image is not worth a unit of its own.
-    flow = np.maximum(np.minimum(*totals), 1e-9 * np.maximum(*totals))
-    units = _UNITS / np.maximum(flow, 1e-200)[:, None]
-    # An arc that can carry more than all the flow there is may as well carry a little more than that.
-    gains, costs = (np.rint(np.minimum(each * units, _WIDEST)).astype(np.int32) for each in (gains, costs))
-    halves = np.rint(np.minimum(np.maximum(edges, 0) * units / 4, _WIDEST // 2)).astype(np.int32)
-    return gains, costs, halves
-
-
-def _cut(steps: np.ndarray, edges: np.ndarray, blocks: int) -> np.ndarray:
-    """``(B, n)`` labels 0, 1, 2 of the minimum cuts, as many images at once as are quickest."""
-    at_once = max(1, _NODES_AT_ONCE // steps.shape[1])
-    starts = range(0, len(steps), at_once)
-    return np.concatenate([_cut_together(steps[i : i + at_once], edges[i : i + at_once], blocks) for i in starts])
-
-
-def _cut_together(steps: np.ndarray, edges: np.ndarray, blocks: int) -> np.ndarray:
-    """One maximum flow through the graphs of all images side by side, which share nothing but source and sink."""
-    # Here, since mixlab is imported without SciPy.
-    from scipy.sparse import csr_matrix
-    from scipy.sparse.csgraph import breadth_first_order, maximum_flow
-
-    (batch, own_nodes), (order, heads, row_starts) = steps.shape, _arcs(blocks)
-    gains, costs, halves = _capacities(steps, edges)
-    back, to_source = np.zeros_like(halves), np.zeros_like(costs)
-    arcs = np.concatenate([*[halves] * 4, *[2 * halves] * 2, back, back, to_source, costs], axis=1)[:, order]
-    nodes, image = batch * own_nodes, np.arange(batch)[:, None]
-    source, sink = nodes, nodes + 1
-    heads = heads + np.where(heads < own_nodes, image * own_nodes, nodes - own_nodes)
-    every = np.arange(nodes)
-    # The rows of the source and of the sink come last: to every node, and the ways back.
-    data = np.concatenate([arcs.ravel(), gains.ravel(), np.zeros(nodes)]).astype(np.int32)
-    columns = np.concatenate([heads.ravel(), every, every]).astype(np.int32)
-    ends = arcs.size + nodes * np.arange(3)
-    rows = np.concatenate([(row_starts + image * arcs.shape[1]).ravel(), ends]).astype(np.int32)
-    graph = csr_matrix((data, columns, rows), shape=(nodes + 2, nodes + 2))
-    left = graph - maximum_flow(graph, source, sink).flow
-    left.eliminate_zeros()
-    reached = np.zeros(nodes + 2, dtype=np.uint8)
-    reached[breadth_first_order(left, source, return_predecessors=False)] = 1
-    return reached[:nodes].reshape(batch, -1, 2).sum(2)
 
 
 def best_plans(z: Tensor, own: Tensor, partner: Tensor, *, xi: float = 0.8) -> Tensor:
@@ -502,7 +427,7 @@ def best_plans(z: Tensor, own: Tensor, partner: Tensor, *, xi: float = 0.8) -> T
     from scipy.optimize import linear_sum_assignment
 
     _check_maps(z, own, partner)
-    _check_weights(xi=xi)
+    check_non_negative(xi=xi)
     masks, maps = array(_both_masks(z)), array(torch.stack([own, partner], dim=1).flatten(2).double())
     costs, places = xi * _distances(z.shape[-1]), np.arange(masks.shape[2])
     plans = np.tile(places, (*masks.shape[:2], 1))
@@ -528,12 +453,10 @@ def _check_maps(z: Tensor, own: Tensor, partner: Tensor) -> None:
         raise ValueError(f"expected masks and saliencies of one shape (B, b, b), received {shapes}")
 
 
-def _check_weights(**weights: float) -> None:
-    for name, value in weights.items():
-        if not real(value) or not 0 <= value < math.inf:
-            raise ValueError(f"expected a finite weight {name} >= 0, received {value!r}")
-    if weights.get("gamma", 0) > 1:
-        raise ValueError(f"expected a weight gamma in [0, 1], received {weights['gamma']!r}")
+def _check_weights(gamma: float = 0.0, **weights: float) -> None:
+    check_non_negative(gamma=gamma, **weights)
+    if gamma > 1:
+        raise ValueError(f"expected a weight gamma in [0, 1], received {gamma!r}")
 
 
 def _check_blocks(numbers_of_blocks: Sequence[int], size: tuple[int, int]) -> None:
@@ -589,6 +512,8 @@ class PuzzleMix(PairMixer):
     transport: bool = True
     std: float | Sequence[float] = 1.0
 
+    needs_saliency = True
+
     def __post_init__(self):
         super().__post_init__()
         _check_weights(beta=self.beta, gamma=self.gamma, eta=self.eta, xi=self.xi)
@@ -610,9 +535,6 @@ class PuzzleMix(PairMixer):
         self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
     ) -> Mix:
         size, batch = image_size(images), len(images)
-        if saliency is None:
-            raise ValueError("expected a saliency, which says where to cut, received none: train with "
-                             "SaliencyRisk(PuzzleMix(...)), or hand one to draw(images, saliency=...)")
         counts = self._block_numbers(size)
         sources = self._partners(batch, 2, generator)
         lam = draw_shares(self.alpha, batch if self.lam_per == "image" else 1, 2, generator)[:, 1].expand(batch)

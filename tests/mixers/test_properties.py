@@ -41,6 +41,7 @@ from mixlab.mixers import (
     Sometimes,
     UnclippedCutMix,
 )
+from mixlab.mixers.controls import ReplacedSaliency, SharesInBoxes
 
 every_mixer = pytest.mark.parametrize("name", ALL_MIXERS)
 #: Those that a batch of images and labels is enough for.
@@ -560,15 +561,42 @@ class Watching(mixers.Mixup):
         return super()._draw(images, labels, saliency, generator)
 
 
-@pytest.mark.parametrize("wrap", [
+every_wrapper = pytest.mark.parametrize("wrap", [
     lambda mixer: mixers.Sometimes(mixer, 1.0), lambda mixer: mixers.PerSample(mixer, 0.5),
-    lambda mixer: mixers.OneOf([mixer]),
+    lambda mixer: mixers.OneOf([mixer]), mixers.Relabelled, SharesInBoxes,
     lambda mixer: mixers.Sometimes(mixers.OneOf([mixers.PerSample(mixer, 1.0)]), 1.0),
 ])
+
+
+@every_wrapper
 def test_wrappers_hand_the_saliency_on(wrap):
     inner, saliency = Watching(), torch.rand(4, 8, 8, generator=seeded())
     wrap(inner).draw(torch.zeros(4, 3, 8, 8), saliency=saliency, generator=seeded())
     assert len(inner.told) == 1 and inner.told[0] is saliency
+
+
+@every_mixer
+def test_a_mixer_says_whether_it_needs_a_saliency_and_then_refuses_to_do_without(name):
+    """A batch alone, or a collate function, has none: what is said is where there is one."""
+    images, labels, mixer = torch.zeros(5, 3, 8, 8), _labels(5), ALL_MIXERS[name](num_classes=CLASSES)
+    assert mixer.needs_saliency == (name in SALIENT)
+    if mixer.needs_saliency:
+        samples, message = list(zip(images, labels)), r"expected a saliency.*none.*SaliencyRisk\(.*saliency=.*collate_fn"
+        for call in (lambda: mixer.draw(images), lambda: mixer(images, labels), lambda: mixer.collate(samples)):
+            with pytest.raises(ValueError, match=message):
+                call()
+
+
+@every_wrapper
+def test_wrappers_need_a_saliency_where_their_mixers_do(wrap):
+    assert not wrap(mixers.Mixup()).needs_saliency
+    for mixer in (mixers.PuzzleMix(), mixers.CoMixup()):
+        assert wrap(mixer).needs_saliency
+        with pytest.raises(ValueError, match="expected a saliency"):
+            wrap(mixer).draw(torch.zeros(4, 3, 8, 8), generator=seeded())
+    assert mixers.OneOf([mixers.Mixup(), mixers.PuzzleMix()]).needs_saliency
+    replaced = {by: ReplacedSaliency(mixers.PuzzleMix(), by).needs_saliency for by in ("another", "smooth", "uniform")}
+    assert replaced == {"another": True, "smooth": False, "uniform": False}
 
 
 @pytest.mark.parametrize("name", mixers.MIXERS)
