@@ -81,7 +81,7 @@ MUTATIONS = (
         fact="half labels dropped",
         file="mixers/puzzlemix.py",
         old="(labels.view(batch, blocks, blocks) / 2)",
-        new="(labels.view(batch, blocks, blocks) // 2)",
+        new="(labels.view(batch, blocks, blocks) / 2).floor()",
         from_scratch=1,
     ),
     Mutation(
