@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -29,9 +30,11 @@ RISK_OPTIONS = {
 def train(
     data: Annotated[str, typer.Option(help="Name of a data set; `mixlab data list` shows them.")],
     model: Annotated[str, typer.Option(help="Name of a network, e.g. preact-resnet18.")],
-    mixer: Annotated[str, typer.Option(help="Name of a mixer, e.g. dcutmix; `none` is ERM.")] = "none",
+    mixer: Annotated[str, typer.Option(help="Name of a mixer, e.g. dcutmix or puzzlemix; `none` is ERM.")] = "none",
     k: Annotated[int | None, typer.Option(help="Images per mix.")] = None,
     alpha: Annotated[float | None, typer.Option(help="Concentration of the Beta or Dirichlet.")] = None,
+    mixer_option: Annotated[list[str] | None, typer.Option(help="Another setting of the mixer, NAME=VALUE, e.g. "
+                                                           "blocks=4 or mode=official; may be repeated.")] = None,
     probability: Annotated[float | None, typer.Option(help="Part of the batches that is mixed.")] = None,
     pairing: Annotated[str | None, typer.Option(help="Partners: distinct, or the papers' permutation; else the "
                                                 "budget's.")] = None,
@@ -39,7 +42,8 @@ def train(
     layer: Annotated[list[str] | None, typer.Option(help="A layer for --manifold to mix at, '' for the images; may "
                                                     "be repeated. For lamix, the network's linear head.")] = None,
     risk: Annotated[str | None, typer.Option(help="What is minimised: empirical, vicinal, manifold, lamix or "
-                                             "saliency; else empirical without --mixer and vicinal with one.")] = None,
+                                             "saliency; else what the mixer needs: empirical without one, saliency "
+                                             "for puzzlemix and comixup, vicinal for others.")] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="Part of every target that is uniform; empirical and "
                                                           "vicinal.")] = None,
     clean: Annotated[bool | None, typer.Option("--clean/--no-clean", help="Every other batch is left unmixed; else "
@@ -88,12 +92,14 @@ def train(
     elif first:
         _check_folder(out, resume)
     limits = known_budget(budget)
-    named, unmixed = _name(risk, mixer, manifold), mixer == "none"
-    local = {"local_lambda": _number_or_random(local_lambda)}  # of the mixer that is named, or of the risk's own
+    unmixed, local = mixer == "none", {"local_lambda": _number_or_random(local_lambda)}
+    # λ is the mixer's that is named, or that of the risk's own mixer.
+    mixing = _mixer(mixer, k, alpha, pairing, limits.pairing, **({} if unmixed else local)) | _settings(mixer_option)
+    named = _name(risk, mixing, manifold)
     spec = _risk(
-        named, _mixer(mixer, k, alpha, pairing, limits.pairing, **({} if unmixed else local)), probability, layer,
-        label_smoothing=label_smoothing, clean=clean, clean_weight=clean_weight, beta=beta, target_grad=target_grad,
-        sigmoid=sigmoid, adversarial=adversarial, epsilon=epsilon, **(local if unmixed else {}),
+        named, mixing, probability, layer, label_smoothing=label_smoothing, clean=clean, clean_weight=clean_weight,
+        beta=beta, target_grad=target_grad, sigmoid=sigmoid, adversarial=adversarial, epsilon=epsilon,
+        **(local if unmixed else {}),
     )
     row = mixer if named != "lamix" else named if unmixed else f"{named}-{mixer}"
     run = Run(
@@ -158,21 +164,46 @@ def _limit(data: str, limit: int | None) -> int | None:
 def _mixer(name: str, k: int | None, alpha: float | None, pairing: str | None, usual: str, **others) -> dict:
     """The mixer that the options say, in names; its partners drawn as usual in the budget, where it has any."""
     from mixlab.mixers.base import PartnerMixer
-    from mixlab.mixers.registry import MIXERS
+    from mixlab.mixers.registry import MIXERS, WRAPPERS
 
-    if pairing is None and usual != "distinct" and issubclass(MIXERS.get(name, PartnerMixer), PartnerMixer):
+    kind = (MIXERS | WRAPPERS).get(name, PartnerMixer)
+    if pairing is None and usual != "distinct" and issubclass(kind, PartnerMixer):
         pairing = usual
     options = {"k": k, "alpha": alpha, "pairing": pairing, **others}
     return {"name": name} | {option: value for option, value in options.items() if value is not None}
 
 
-def _name(risk: str | None, mixer: str, manifold: bool) -> str:
+def _settings(texts: list[str] | None) -> dict:
+    """What --mixer-option says: values are JSON, and text where they are not."""
+    settings = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals or name in ("", "name"):
+            raise ValueError(f"expected a --mixer-option NAME=VALUE, received {text!r}")
+        try:
+            settings[name] = json.loads(value)
+        except json.JSONDecodeError:
+            settings[name] = value
+    return settings
+
+
+def _name(risk: str | None, mixer: dict, manifold: bool) -> str:
     """The risk that is meant, where --risk may be left out."""
+    from mixlab.mixers.registry import from_config
+
     if manifold and risk not in (None, "manifold"):
         raise ValueError(f"expected --manifold with --risk manifold or none, received --risk {risk}")
     if risk is not None and risk not in RISK_OPTIONS:
         raise ValueError(f"expected a --risk of {', '.join(RISK_OPTIONS)}, received {risk!r}")
-    return risk or ("manifold" if manifold else "empirical" if mixer == "none" else "vicinal")
+    named = risk or ("manifold" if manifold else None)
+    if mixer["name"] == "none":
+        return named or "empirical"
+    if not from_config(mixer).needs_saliency:
+        return named or "vicinal"
+    if named not in (None, "saliency"):
+        raise ValueError(f"expected --risk saliency or none with --mixer {mixer['name']}, which needs a saliency, "
+                         f"received {named}")
+    return "saliency"
 
 
 def _number_or_random(text: str | None) -> float | str | None:
@@ -195,8 +226,8 @@ def _risk(name: str, mixer: dict, probability: float | None, layers: list[str] |
         raise ValueError(f"expected --risk empirical without a --mixer, received {mixer['name']}")
     mixes = name in ("vicinal", "manifold", "saliency") or probability is not None or set(mixer) != {"name"}
     if mixes and not mixed:
-        raise ValueError("expected a --mixer with --k, --alpha, --pairing, --probability, --manifold or "
-                         "--risk vicinal or saliency, received none")
+        raise ValueError("expected a --mixer with --k, --alpha, --pairing, --mixer-option, --probability, --manifold "
+                         "or --risk vicinal or saliency, received none")
     # A risk whose clean batches take turns has a switch, and one that adds their loss has a weight.
     spec = {"name": name, **{"clean" if option == "clean_weight" else option: options[option] for option in options}}
     if mixed:

@@ -207,6 +207,8 @@ def _asked(mixlab, monkeypatch, arguments):
     (["--mixer", "cutmix", "--budget", "paper", "--pairing", "distinct"], {"name": "cutmix", "pairing": "distinct"}),
     (["--mixer", "cutout", "--budget", "paper"], {"name": "cutout"}),
     (["--mixer", "smote", "--budget", "paper"], {"name": "smote"}),
+    (["--mixer", "sometimes", "--budget", "paper", "--mixer-option", 'mixer={"name": "cutmix"}', "--mixer-option",
+      "p=0.5"], {"name": "sometimes", "mixer": {"name": "cutmix"}, "p": 0.5}),
 ])
 def test_partners_are_drawn_by_the_papers_law_where_it_is_asked_for(mixlab, monkeypatch, arguments, mixer):
     asked = _asked(mixlab, monkeypatch, arguments)
@@ -228,6 +230,17 @@ def test_partners_are_drawn_by_the_papers_law_where_it_is_asked_for(mixlab, monk
     (["--risk", "lamix", "--mixer", "mixup", "--alpha", 2, "--probability", 0.5],
      {"name": "lamix", "mixer": {"name": "sometimes", "p": 0.5, "mixer": {"name": "mixup", "alpha": 2.0}}}),
     (["--risk", "saliency", "--mixer", "cutmix"], {"name": "saliency", "mixer": {"name": "cutmix"}}),
+    (["--mixer", "puzzlemix"], {"name": "saliency", "mixer": {"name": "puzzlemix"}}),
+    (["--mixer", "comixup", "--clean-weight", 1], {"name": "saliency", "mixer": {"name": "comixup"}, "clean": 1.0}),
+    (["--mixer", "puzzlemix", "--probability", 0.5, "--mixer-option", "blocks=[2, 4]", "--mixer-option", "std=0.3"],
+     {"name": "saliency", "mixer": {"name": "sometimes", "p": 0.5, "mixer": {
+         "name": "puzzlemix", "blocks": [2, 4], "std": 0.3}}}),
+    (["--mixer", "shares-in-boxes", "--mixer-option", 'mixer={"name": "puzzlemix"}'],
+     {"name": "saliency", "mixer": {"name": "shares-in-boxes", "mixer": {"name": "puzzlemix"}}}),
+    (["--mixer", "replaced-saliency", "--mixer-option", 'mixer={"name": "puzzlemix"}', "--mixer-option", "by=smooth"],
+     {"name": "vicinal", "mixer": {"name": "replaced-saliency", "mixer": {"name": "puzzlemix"}, "by": "smooth"}}),
+    (["--mixer", "comixup", "--mixer-option", "mode=official", "--mixer-option", "labels=null"],
+     {"name": "saliency", "mixer": {"name": "comixup", "mode": "official", "labels": None}}),
     (["--risk", "saliency", "--mixer", "puzzlemix", "--adversarial", 0.1, "--epsilon", 0.2],
      {"name": "saliency", "mixer": {"name": "puzzlemix"}, "adversarial": 0.1, "epsilon": 0.2}),
     (["--risk", "saliency", "--mixer", "cutmix", "--probability", 0.5, "--clean-weight", 1],
@@ -250,6 +263,13 @@ def test_a_risk_is_named_or_follows_from_the_mixer(mixlab, monkeypatch, argument
     (["--risk", "saliency", "--mixer", "cutmix", "--clean"], "saliency among --clean-weight.*, received --clean$"),
     (["--risk", "saliency", "--mixer", "cutmix", "--clean-weight", -1], "clean to be a finite number .* received -1"),
     (["--risk", "saliency", "--mixer", "cutmix", "--adversarial", 0.1], "positive epsilon with adversarial"),
+    (["--mixer", "puzzlemix", "--risk", "vicinal"], "--risk saliency or none with --mixer puzzlemix, .* vicinal$"),
+    (["--mixer", "comixup", "--manifold"], "--risk saliency or none with --mixer comixup, .* received manifold$"),
+    (["--mixer", "puzzlemix", "--label-smoothing", 0.1], "risk saliency among --clean-weight.*--label-smoothing$"),
+    (["--mixer", "puzzlemix", "--mixer-option", "block=4"], "options of puzzlemix among .*blocks.* received .'block'"),
+    (["--mixer", "puzzlemix", "--mixer-option", "blocks"], "--mixer-option NAME=VALUE, received 'blocks'"),
+    (["--mixer", "puzzlemix", "--mixer-option", "name=mixup"], "--mixer-option NAME=VALUE, received 'name=mixup'"),
+    (["--mixer-option", "blocks=4"], "expected a --mixer .* --mixer-option"),
     (["--mixer", "cutmix", "--clean-weight", 1], "risk vicinal among .* received --clean-weight"),
     (["--risk", "vicinal"], "expected a --mixer"), (["--risk", "empirical", "--mixer", "mixup"], "received mixup"),
     (["--risk", "lamix", "--beta", 2], r"beta in \[0, 1\], received 2"),
@@ -312,6 +332,14 @@ def test_data_that_are_not_there_are_named(mixlab, tmp_path, monkeypatch):
     status, _, error = mixlab(*SMALL, "--data", "cifar100", "--out", tmp_path / "run")
     assert status == 2 and "cifar100" in error and error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_puzzle_mix_is_trained_by_its_name(mixlab, tmp_path):
+    status, printed, error = mixlab(*SMALL, "--mixer", "puzzlemix", "--mixer-option", "blocks=4", "--out", tmp_path)
+    assert status == 0 and "last epoch" in printed, error
+    record = read_record(tmp_path / "record.json")
+    assert record["what"]["row"] == "puzzlemix"
+    assert record["what"]["config"]["risk"] == {"name": "saliency", "mixer": {"name": "puzzlemix", "blocks": 4}}
 
 
 @pytest.mark.data

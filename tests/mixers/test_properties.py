@@ -581,7 +581,7 @@ def test_a_mixer_says_whether_it_needs_a_saliency_and_then_refuses_to_do_without
     images, labels, mixer = torch.zeros(5, 3, 8, 8), _labels(5), ALL_MIXERS[name](num_classes=CLASSES)
     assert mixer.needs_saliency == (name in SALIENT)
     if mixer.needs_saliency:
-        samples, message = list(zip(images, labels)), r"expected a saliency.*none.*SaliencyRisk\(.*saliency=.*collate_fn"
+        samples, message = list(zip(images, labels)), r"expected a saliency.*none.*SaliencyRisk\(.*saliency=.*collate"
         for call in (lambda: mixer.draw(images), lambda: mixer(images, labels), lambda: mixer.collate(samples)):
             with pytest.raises(ValueError, match=message):
                 call()
