@@ -92,6 +92,30 @@ MUTATIONS = (
         new="[torch.arange(len(plans), device=plans.device)[:, None], plans.argsort(1)]",
         from_scratch=2,
     ),
+    Mutation(
+        chapter="06-co-mixup",
+        fact="τ ignored",
+        file="mixers/comixup.py",
+        old="overlap(z, a).clamp(min=free)",
+        new="overlap(z, a)",
+        from_scratch=1,
+    ),
+    Mutation(
+        chapter="06-co-mixup",
+        fact="an output overlaps with itself",
+        file="mixers/comixup.py",
+        old="rest = total - counts[:, j]",
+        new="rest = total",
+        from_scratch=1,
+    ),
+    Mutation(
+        chapter="06-co-mixup",
+        fact="the best past of a frontier is not looked for",
+        file="mixers/frontier.py",
+        old="grown = sums.amin(1).mT",
+        new="grown = sums[:, 0].mT",
+        from_scratch=1,
+    ),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from mixlab.theory.supermodular import gated, overlaps, violation
 
 __all__ = [
     "BLIND", "BUDGETS", "COUNTED", "OTHERS", "Path", "Problems", "budget", "cut", "gate", "kept", "mixed", "path",
-    "problems", "rises", "steps", "unmixed", "violations",
+    "problems", "rises", "steps", "unmixed", "verdicts", "violations",
 ]
 
 #: The mixers that Co-Mixup is compared with; partners are a permutation of the batch, as in the papers.
@@ -32,12 +32,12 @@ OTHERS: dict[str, Mixer] = {
     "DMixup, K = 3": DMixup(3, 1.0, pairing="permutation"),
     "DCutMix, K = 3": DCutMix(3, 1.0, pairing="permutation"),
     "Puzzle Mix": PuzzleMix(pairing="permutation"),
-    "Co-Mixup, public code": CoMixup(mode="official"),
+    "published procedure": CoMixup(mode="official"),
 }
 #: Those that do not look at saliency.
 BLIND = ("Mixup", "CutMix", "LaMix's average", "DMixup, K = 3", "DCutMix, K = 3")
 #: The budgets τ that are tried, and those whose numbers of inputs are drawn.
-BUDGETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.83, 1.2, 2.0)
+BUDGETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.83, 1.2, 2.0)
 COUNTED = (0.1, 0.3, 0.6, 0.83)
 CELLS = 4
 
@@ -196,6 +196,16 @@ def rises(values: Tensor) -> float:
     changes = values.diff(dim=1)
     changes = changes[changes.abs() > 1e-12]
     return (changes > 0).double().mean().item() if len(changes) else 0.0
+
+
+def verdicts(traces: Mapping[str, Tensor]) -> tuple[dict[str, float], dict[str, float]]:
+    """Of each solver: the percentage of steps that raise the value (see `rises`), and the mean value at the end.
+
+    Args:
+        traces: solver -> (P, steps), see `steps`.
+    """
+    return ({name: 100 * rises(values) for name, values in traces.items()},
+            {name: values[:, -1].mean().item() for name, values in traces.items()})
 
 
 def kept(given: Sequence[Problems], labels: Sequence[int], sweeps: int,

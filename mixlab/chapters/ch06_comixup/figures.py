@@ -190,7 +190,7 @@ def measured(others: Mapping[str, Measured], ours: Mapping[float, Measured]) -> 
     figure, axis = plt.subplots(figsize=(6.6, 3.6))
     palette = seaborn.color_palette("colorblind")
     axis.plot([each.diversity for each in ours.values()], [each.saliency for each in ours.values()], "-o",
-              color=palette[3], markersize=5, label="Co-Mixup, τ beside the points")
+              color=palette[3], markersize=5, label="formula (1), by its τ")
     for tau, each in ours.items():
         axis.annotate(f"{tau:g}", (each.diversity, each.saliency), textcoords="offset points", xytext=(6, 4),
                       fontsize=8)

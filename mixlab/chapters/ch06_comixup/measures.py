@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -115,6 +116,10 @@ def shown(mix: Mix, saliency: Tensor) -> Tensor:
     return mix.apply(maps[:, None]).sum((1, 2, 3))
 
 
+#: What a mixer is called: a name, or its budget.
+Key = TypeVar("Key", str, float)
+
+
 @dataclass(frozen=True)
 class Measured:
     """Means over some draws of a mixer.
@@ -156,6 +161,6 @@ def measure(mixer: Mixer, images: Tensor, saliency: Tensor, draws: int, seed: in
     )
 
 
-def measure_all(mixers: Mapping[str, Mixer], images: Tensor, saliency: Tensor, draws: int) -> dict[str, Measured]:
-    """`measure` for every mixer, by name."""
+def measure_all(mixers: Mapping[Key, Mixer], images: Tensor, saliency: Tensor, draws: int) -> dict[Key, Measured]:
+    """`measure` for every mixer, by its name or its budget."""
     return {name: measure(mixer, images, saliency, draws) for name, mixer in mixers.items()}

@@ -10,7 +10,7 @@ from torch import Tensor
 from mixlab import records, reference
 from mixlab.chapters.bench.experiments.bench import ROWS as BENCH
 from mixlab.chapters.ch05_puzzlemix.experiments.puzzlemix import rows as puzzle_rows
-from mixlab.chapters.ch06_comixup.experiments.comixup import MISLED, PRIMARY, SECONDARY
+from mixlab.chapters.ch06_comixup.experiments.comixup import ROWS as OUR_ROWS
 from mixlab.records import Difference, said
 from mixlab.records.summary import DASH
 
@@ -19,15 +19,17 @@ __all__ = [
     "setting", "summary",
 ]
 
-OURS = PRIMARY["comixup"][0]
+OURS = OUR_ROWS["comixup"][0]
 PUZZLE, CUTMIX = (puzzle_rows("grey")[name][0] for name in ("puzzlemix", "cutmix-clean"))
 BASELINES = tuple(BENCH[name][0] for name in ("erm", "mixup", "cutmix"))
-CONTROLS, OTHERS = (tuple(row for row, _ in rows.values()) for rows in (MISLED, SECONDARY))
+CONTROLS, FORMULA = (
+    tuple(OUR_ROWS[name][0] for name in names) for names in (("another", "smooth"), ("formula", "formula0.3"))
+)
 #: The rows that are compared with Co-Mixup as one family, in each setting; Puzzle Mix on grey is the primary one's.
-FAMILY = {"grey": (*CONTROLS, CUTMIX, *OTHERS), "colour": (PUZZLE, CUTMIX)}
+FAMILY = {"grey": (*CONTROLS, CUTMIX, *FORMULA), "colour": (PUZZLE, CUTMIX)}
 #: The lines of the tables: the baseline effect first.
 ROWS = {
-    "grey": (*BASELINES, CUTMIX, PUZZLE, OURS, *CONTROLS, *OTHERS),
+    "grey": (*BASELINES, CUTMIX, PUZZLE, OURS, *FORMULA, *CONTROLS),
     "colour": (*BASELINES, CUTMIX, PUZZLE, OURS),
 }
 #: What a table shows of a run: title, column of the records, digits.
