@@ -8,10 +8,10 @@ cut it into b x b blocks, and scale it to a sum of 1 for every image. Only the s
 large the loss was nor how large the batch.
 
 **Where saliency is the same everywhere.** A map of zeros (a network that ignores its input, a loss that is exactly
-zero) becomes uniform, like a constant one. Puzzle Mix then sees no place that it would rather keep; what is left of its
-objective, smoothness and prior, wants one value of the mask everywhere, the likeliest under 2z ~ Binomial(2, λ). That
-is ½ where λ lies between 1/3 and 2/3, and 0 or 1 elsewhere. So with λ ~ U(0, 1) two rows in three stay unmixed, and one
-in three is a blend of halves.
+zero) becomes uniform, like a constant one. Puzzle Mix then has no place that it would rather keep. Without its data
+term, what is left of its objective (label smoothness and prior) wants one value of the mask everywhere, the likeliest
+under 2z ~ Binomial(2, λ). That is ½ where λ lies between 1/3 and 2/3, and 0 or 1 elsewhere. So with λ ~ U(0, 1) two
+rows in three show one image alone, and one in three is a blend of halves.
 """
 
 import torch
@@ -45,7 +45,7 @@ def gradient_saliency(gradient: Tensor) -> Tensor:
     if gradient.ndim != 4 or not gradient.is_floating_point():
         raise ValueError("expected a floating-point gradient of shape (B, C, H, W), received "
                          f"{tuple(gradient.shape)} {gradient.dtype}")
-    # In float64: the gradient of an image that the network is sure of is so small that its square would be 0.
+    # In float64: where the network is sure of an image the gradient is so small that its square would be 0 in float32.
     lengths = torch.linalg.vector_norm(gradient.detach(), dim=1, dtype=torch.float64) / gradient.shape[1] ** 0.5
     return lengths.to(torch.promote_types(gradient.dtype, torch.float32))
 
@@ -118,7 +118,7 @@ def input_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
 
 def differentiable(images: Tensor) -> Tensor:
-    """The images as a start of a graph, for their gradient to be asked for; they are not copied.
+    """The images as a leaf of a new graph, so that a gradient in them can be taken; they are not copied.
 
     Raises:
         ValueError: for images of another shape than (B, C, H, W), or that are not floating point.
@@ -130,7 +130,7 @@ def differentiable(images: Tensor) -> Tensor:
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Summed over the rows, so that each has the gradient that it has alone."""
+    """The sum over the rows, so that the gradient of each is what it would be alone."""
     batch, classes = logits.shape
     soft = labels.is_floating_point()
     if labels.shape != ((batch, classes) if soft else (batch,)) or labels.dtype == torch.bool:
@@ -155,7 +155,8 @@ def block_saliency(saliency: Tensor, blocks: int) -> Tensor:
 
     Raises:
         ValueError: for another shape, a number of blocks that does not divide the sides, or values that are negative,
-            infinite or NaN. An accelerator is waited for: a mask that was cut along NaN would be nobody's error.
+            infinite or NaN. Values are looked at on an accelerator, too, which is waited for: otherwise NaN would
+            become a mask, and no error would say so.
 
     Example:
         >>> left = torch.tensor([[[3.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
@@ -173,7 +174,7 @@ def block_saliency(saliency: Tensor, blocks: int) -> Tensor:
         fitting = [b for b in range(1, min(height, width) + 1) if height % b == 0 and width % b == 0]
         raise ValueError(f"expected a number of blocks along each side that divides height and width {height} x "
                          f"{width}, one of {fitting}, received {blocks!r}")
-    # In float64, where no sum overflows and no image is so certain that its saliency is lost.
+    # In float64: no sum overflows, and the smallest saliencies do not become 0.
     wide = saliency.detach().double()
     if not bool(((wide >= 0) & (wide < torch.inf)).all()):
         raise ValueError("expected a finite, non-negative saliency, received values from "

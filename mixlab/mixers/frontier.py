@@ -20,7 +20,10 @@ MOST_SUMS = 2**23
 
 @lru_cache(maxsize=16)
 def _digits(labels: int, width: int) -> Tensor:
-    """``(labels ** width, width)``: the labels of w cells, for the number that names them all, first cell foremost."""
+    """``(labels ** width, width)``: the digits of all numbers of w digits in base ``labels``, the highest first.
+
+    A labelling of w cells is numbered by its labels read as such digits, from left to right.
+    """
     numbers = torch.arange(labels**width)[:, None]
     return numbers // labels ** torch.arange(width - 1, -1, -1) % labels
 
@@ -40,8 +43,8 @@ def cheapest(unary: Tensor, right: Tensor, down: Tensor) -> tuple[Tensor, Tensor
         down: ``(Q, h - 1, w, K, K)``, the same for a cell and the one below it.
 
     Returns:
-        ``(Q, h, w)`` int64 labels in 0..K-1, and ``(Q,)`` their costs. Of labellings that cost the same, which one is
-        taken is not random, and not specified.
+        ``(Q, h, w)`` int64 labels in 0..K-1, and ``(Q,)`` their costs. Of labellings that cost the same any one is
+        taken, the same one every time.
 
     Raises:
         ValueError: for shapes that do not fit together, or where :math:`K^{w+1}` is more than ``MOST_SUMS``.
@@ -70,8 +73,8 @@ def cheapest(unary: Tensor, right: Tensor, down: Tensor) -> tuple[Tensor, Tensor
             if row == 0:
                 grown = costs[:, :, None].expand(-1, -1, labels)
             else:
-                # The oldest cell, the one above, leaves. (Axes: its label, that of the new cell, the others'.) The
-                # longest axis is last, which is what makes the minimum fast.
+                # The oldest cell, the one above, leaves. Axes: the grids, its label, the new cell's, all the others'.
+                # The longest axis is the last one, which makes the minimum over the oldest fast.
                 sums = costs.view(grids, labels, 1, -1) + down[:, row - 1, column, :, :, None]
                 grown = sums.amin(1).mT
             if column == 0:
@@ -81,7 +84,8 @@ def cheapest(unary: Tensor, right: Tensor, down: Tensor) -> tuple[Tensor, Tensor
                 costs = grown.reshape(grids, -1, labels, labels) + with_left[:, None]
             costs = costs.reshape(grids, -1)
         finished.append(costs)
-    # Backwards: the last row is known, and every row is the cheapest one for the row below it.
+    # Backwards: the last row is the cheapest of all its labellings, and each row before it that which goes best with
+    # the row below it.
     total, number = costs.min(1)
     digits = _digits(labels, width).to(unary.device)
     rows = [digits[number]]

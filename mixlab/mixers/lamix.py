@@ -67,7 +67,8 @@ class Average(PartnerMixer):
 class Relabelled(Mixer):
     r"""The picture of another mixer of pairs, with LaMix's label: :math:`\hat y = \lambda y_i + (1 - \lambda) y_j`.
 
-    With Puzzle Mix at a λ of one half inside, this is the picture that LaMix's equation 5 labels anew.
+    LaMix's equation 5 does this to Puzzle Mix's picture at a λ of one half: ``Relabelled(PuzzleMix(1e6))``, as
+    Beta(α, α) is practically one half for a large α.
 
     Args:
         mixer: what makes the picture, of the row itself and one partner.

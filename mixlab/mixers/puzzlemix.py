@@ -61,7 +61,7 @@ _WORTH_A_MOVE = 1e-12
 
 
 class Borders(NamedTuple):
-    """How different neighbouring blocks look where they meet, for each choice of sources.
+    """How much neighbouring blocks differ in colour where they meet, for each choice of their sources.
 
     Attributes:
         down: ``(B, 2, 2, b - 1, b)`` float64 in [0, 1]: ``down[:, k, l, i, j]`` is the difference between block (i, j)

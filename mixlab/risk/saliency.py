@@ -22,8 +22,8 @@ class SaliencyRisk(Risk):
 
         R(f) = E CE(f(x̂), ŷ) + λ · 1/B Σ_b CE(f(x_b), y_b)
 
-    Each step runs the network twice: over the clean images, whose gradient is the saliency that the mixer sees
-    (`mixlab.saliency`), and over the mixed ones.
+    Each step runs the network twice: over the clean images, where the gradient of the loss is the saliency that the
+    mixer sees (`mixlab.saliency`), and over the mixed ones.
 
     With `clean=0` the first pass serves the saliency alone. It runs in evaluation mode and leaves no trace: no batch
     statistics, no gradients. The loss is then that of `VicinalRisk`. With `clean=λ` the network trains on that pass,
@@ -32,7 +32,8 @@ class SaliencyRisk(Risk):
 
     λ = 1 weighs the two mean cross-entropies alike. (The public code of both papers divides both by the number of
     classes C: its mixed loss is a binary cross-entropy of the softmax, averaged over the classes, its clean one
-    2λ/C times the cross-entropy. Its λ is 1 in Co-Mixup and, but for CIFAR, where it is 0, in Puzzle Mix.)
+    2λ/C times the cross-entropy. Its λ is 1 in Co-Mixup. In Puzzle Mix it is 0 for CIFAR and ImageNet, and 1 for
+    Tiny-ImageNet.)
 
     Any mixer can be given: one that does not look at the saliency, such as `CutMix`, shows what training on the clean
     images does alone. One generator draws what it draws in `VicinalRisk`.
@@ -71,7 +72,8 @@ class SaliencyRisk(Risk):
         1.3863
     """
 
-    # Of the class, and of a risk only where they differ: what is not used enters no text and no record.
+    # Set on an instance only where they differ from these, so that a run without noise is the same run as before there
+    # was noise: what identifies a run is what its risk prints and holds.
     adversarial, epsilon = 0.0, None
 
     def __init__(self, mixer, clean: float = 0.0, adversarial: float = 0.0,
@@ -136,9 +138,10 @@ class SaliencyRisk(Risk):
 
 
 def _spread(mix: Mix, noise: Tensor, slots: Tensor) -> Mix:
-    """The mix with the noise (B, C, H, W) of its images, mixed as they are, in some slots (K,) bool and not in others.
+    """The mix with noise: that of its images (B, C, H, W), mixed as they are, in the slots (K,) that are True.
 
-    The other slots show rows of a second half of the batch, where there is none.
+    A mix blends all slots at once. So the batch is doubled by rows without noise, and the other slots are taken from
+    those.
     """
     rows = len(mix)
     sources = torch.where(slots, mix.sources, mix.sources + rows)

@@ -206,7 +206,7 @@ def test_every_aim_is_that_of_a_row_and_no_exact_solver_is_beaten(load):
 
 @pytest.mark.parametrize("hidden", [True, False])
 def test_the_benchmark_prints_its_tables_and_says_what_it_skips(hidden):
-    """In a process of its own: gco changes numpy for the whole process. It is hidden, or there where it is installed."""
+    """In a process of its own: gco changes numpy for the whole process. Hidden, or there where it is installed."""
     hiding = "sys.modules['gco'] = None" if hidden else "pass"
     script = f"import runpy, sys; {hiding}; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
     command = [sys.executable, "-c", script, FOLDER / "solvers.py"]
