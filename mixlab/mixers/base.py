@@ -18,6 +18,7 @@ __all__ = [
     "Mixer",
     "PairMixer",
     "PartnerMixer",
+    "Wrapper",
     "check_alpha",
     "check_k",
     "check_mixer",
@@ -237,6 +238,28 @@ class KMixer(PartnerMixer):
         check_k(self.k)
         check_alpha(self.alpha)
         super().__post_init__()
+
+
+@dataclass(frozen=True)
+class Wrapper(Mixer):
+    """A mixer made of another one. It needs a saliency where the other one does.
+
+    Args:
+        mixer: the other one.
+
+    Raises:
+        ValueError: for a ``mixer`` that is none.
+    """
+
+    mixer: Mixer
+
+    def __post_init__(self):
+        check_mixer(self.mixer)
+        super().__post_init__()
+
+    @property
+    def needs_saliency(self) -> bool:
+        return self.mixer.needs_saliency
 
 
 def check_alpha(alpha: float) -> None:

@@ -11,27 +11,21 @@ from torch import Tensor
 
 from mixlab.checks import numbers, real
 from mixlab.mix import Mix
-from mixlab.mixers.base import Mixer, check_mixer
+from mixlab.mixers.base import Mixer, Wrapper
 
 __all__ = ["OneOf", "PerSample", "Sometimes"]
 
 
 @dataclass(frozen=True)
-class _Chance(Mixer):
+class _Chance(Wrapper):
     """A mixer that is used with probability p."""
 
-    mixer: Mixer
     p: float
 
     def __post_init__(self):
-        check_mixer(self.mixer)
+        super().__post_init__()
         if not real(self.p) or not 0 <= self.p <= 1:
             raise ValueError(f"expected a probability in [0, 1], received {self.p!r}")
-        super().__post_init__()
-
-    @property
-    def needs_saliency(self) -> bool:
-        return self.mixer.needs_saliency
 
 
 @dataclass(frozen=True)

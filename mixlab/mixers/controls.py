@@ -21,7 +21,7 @@ from torch import Tensor
 from mixlab import priors, rng
 from mixlab.masks import Constant, NestedBoxes, first_slot
 from mixlab.mix import Mix
-from mixlab.mixers.base import Mixer, check_mixer, draw_shares, image_size
+from mixlab.mixers.base import Mixer, Wrapper, draw_shares, image_size
 from mixlab.mixers.linear import Mixup
 from mixlab.mixers.regional import CutMix, clipped_boxes
 from mixlab.saliency import smooth_random_saliency
@@ -204,7 +204,7 @@ _REPLACEMENTS = ("another", "smooth", "uniform")
 
 
 @dataclass(frozen=True)
-class ReplacedSaliency(Mixer):
+class ReplacedSaliency(Wrapper):
     """A mixer that is told another saliency than that of the images.
 
     From one generator the mixer draws the same numbers with this control and without: the control's own numbers come
@@ -229,14 +229,12 @@ class ReplacedSaliency(Mixer):
         tensor([0.])
     """
 
-    mixer: Mixer
     by: str
 
     def __post_init__(self):
-        check_mixer(self.mixer)
+        super().__post_init__()
         if self.by not in _REPLACEMENTS:
             raise ValueError(f"expected a saliency replaced by one of {list(_REPLACEMENTS)}, received {self.by!r}")
-        super().__post_init__()
 
     @property
     def needs_saliency(self) -> bool:
@@ -265,7 +263,7 @@ class ReplacedSaliency(Mixer):
 
 
 @dataclass(frozen=True)
-class SharesInBoxes(Mixer):
+class SharesInBoxes(Wrapper):
     """The partners and the shares of a mixer of pairs, shown CutMix's way: one box, placed uniformly inside the image.
 
     The box has the share that the mixer gave to the partner, as nearly as whole pixels allow with about the aspect of
@@ -285,16 +283,6 @@ class SharesInBoxes(Mixer):
         >>> torch.equal(mix.weights, mix.shares), bool((mix.shares - own).abs().max() < 0.01)
         (True, True)
     """
-
-    mixer: Mixer
-
-    def __post_init__(self):
-        check_mixer(self.mixer)
-        super().__post_init__()
-
-    @property
-    def needs_saliency(self) -> bool:
-        return self.mixer.needs_saliency
 
     def _draw(
         self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator

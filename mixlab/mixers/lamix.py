@@ -23,7 +23,7 @@ from torch import Tensor
 from mixlab.checks import real
 from mixlab.masks import Constant
 from mixlab.mix import Mix
-from mixlab.mixers.base import Mixer, PartnerMixer, check_mixer
+from mixlab.mixers.base import PartnerMixer, Wrapper
 
 __all__ = ["Average", "Relabelled"]
 
@@ -64,7 +64,7 @@ class Average(PartnerMixer):
 
 
 @dataclass(frozen=True)
-class Relabelled(Mixer):
+class Relabelled(Wrapper):
     r"""The picture of another mixer of pairs, with LaMix's label: :math:`\hat y = \lambda y_i + (1 - \lambda) y_j`.
 
     LaMix's equation 5 does this to Puzzle Mix's picture at a λ of one half: ``Relabelled(PuzzleMix(1e6))``, as
@@ -87,17 +87,11 @@ class Relabelled(Mixer):
         ([[0.25, 0.75], [0.25, 0.75]], True)
     """
 
-    mixer: Mixer
     local_lambda: float | str = "random"
 
     def __post_init__(self):
-        check_mixer(self.mixer)
         super().__post_init__()
         _check_local_lambda(self)
-
-    @property
-    def needs_saliency(self) -> bool:
-        return self.mixer.needs_saliency
 
     def _draw(
         self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
