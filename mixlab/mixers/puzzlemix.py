@@ -463,8 +463,8 @@ def _check_blocks(numbers_of_blocks: Sequence[int], size: tuple[int, int]) -> No
     if wrong := [b for b in numbers_of_blocks if not whole(b) or b < 1 or size[0] % b or size[1] % b]:
         both = math.gcd(*size)
         fitting = [b for b in range(1, both + 1) if both % b == 0]
-        raise ValueError(f"expected numbers of blocks along each side that divide height and width {size[0]} x "
-                         f"{size[1]}, of {fitting}, received {wrong}")
+        raise ValueError("expected blocks to be numbers of blocks along each side that divide height and width "
+                         f"{size[0]} x {size[1]}, of {fitting}, received {wrong}")
 
 
 #: The numbers of blocks of the public code, and those for sides of 28 pixels.

@@ -628,8 +628,9 @@ def test_wrong_problems_are_named():
         best_masks(maps, maps[:2], lam=0.5)
     with pytest.raises(ValueError, match=r"of one shape \(B, b, b\), received \(3, 4\)"):
         best_masks(maps.flatten(1), maps.flatten(1), lam=0.5)
-    with pytest.raises(ValueError, match=r"of one shape \(B, b, b\), received \(2, 2, 2\), \(3, 2, 2\)"):
-        best_plans(maps[:2], maps, maps)
+    for call in (lambda: best_plans(maps[:2], maps, maps), lambda: energy(maps[:2], maps, maps, lam=0.5)):
+        with pytest.raises(ValueError, match=r"of one shape \(B, b, b\), received \(2, 2, 2\), \(3, 2, 2\)"):
+            call()
     for lam in (-0.1, 1.1, math.nan, torch.full((2,), 0.5), torch.full((3, 1), 0.5)):
         with pytest.raises(ValueError, match=r"λ in \[0, 1\], one or one for each of 3 rows, received"):
             best_masks(maps, maps, lam=lam)
