@@ -48,7 +48,7 @@ def cut_cost(left: float, right: float) -> float:
         (1.0, 0.25, 0.0)
     """
     on = _sides(left, right)
-    return sum(_CAPACITIES[text] for start, end, _, text, _ in _EDGES if on[start] and not on[end])
+    return sum((_CAPACITIES[text] for start, end, _, text, _ in _EDGES if on[start] and not on[end]), 0.0)
 
 
 def cut_graph(labelings: Sequence[tuple[float, float]]) -> Figure:
