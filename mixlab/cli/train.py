@@ -34,7 +34,7 @@ def train(
     k: Annotated[int | None, typer.Option(help="Images per mix.")] = None,
     alpha: Annotated[float | None, typer.Option(help="Concentration of the Beta or Dirichlet.")] = None,
     mixer_option: Annotated[list[str] | None, typer.Option(help="Another setting of the mixer, NAME=VALUE, e.g. "
-                                                           "blocks=4 or mode=official; may be repeated.")] = None,
+                                                           "blocks=4 or mode=paper; may be repeated.")] = None,
     probability: Annotated[float | None, typer.Option(help="Part of the batches that is mixed.")] = None,
     pairing: Annotated[str | None, typer.Option(help="Partners: distinct, or the papers' permutation; else the "
                                                 "budget's.")] = None,

@@ -102,14 +102,19 @@ class Mixer:
         """
         if images.ndim < 2 or len(images) == 0:
             raise ValueError(f"expected a batch (B, ...) with B >= 1, received shape {tuple(images.shape)}")
-        if saliency is None and self.needs_saliency:
+        if self.needs_saliency or saliency is not None:
+            self._check_saliency(images, saliency)
+        return self._draw(images, labels, saliency, generator or self._own_generator()).to(images.device)
+
+    def _check_saliency(self, images: Tensor, saliency: Tensor | None) -> None:
+        expected = len(images), *image_size(images)
+        if saliency is None:
             raise ValueError("expected a saliency, how much every pixel matters, received none: train with "
                              f"SaliencyRisk({type(self).__name__}(...)), which has it from the network, or call "
                              "draw(images, saliency=...). A call with images and labels, or a collate_fn, has none.")
-        if saliency is not None and saliency.shape != (len(images), *image_size(images)):
-            raise ValueError(f"expected a saliency of shape {(len(images), *images.shape[-2:])} for images of shape "
-                             f"{tuple(images.shape)}, received {tuple(saliency.shape)}")
-        return self._draw(images, labels, saliency, generator or self._own_generator()).to(images.device)
+        if saliency.shape != expected:
+            raise ValueError(f"expected a saliency of shape {expected} for images of shape {tuple(images.shape)}, "
+                             f"received {tuple(saliency.shape)}")
 
     def _draw(
         self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
