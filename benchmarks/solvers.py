@@ -186,7 +186,7 @@ def batch_contests(given: Instance, swap: Swap | None) -> dict[str, Contest]:
     def value(masks):
         return objective(masks, *posed(), prior=prior)
 
-    mixers = {"Co-Mixup": CoMixup(), "Co-Mixup, the public code's gate": CoMixup(mode="official")}
+    mixers = {"Co-Mixup": CoMixup(mode="paper"), "Co-Mixup, the public code's gate": CoMixup(mode="official")}
     return {
         name: Contest(lambda mixer=mixer: ours(mixer), swap and theirs, value, value)
         for name, mixer in mixers.items()
@@ -261,7 +261,7 @@ def steps(batch: int, size: int, count: int) -> dict[str, tuple[float, float, fl
     mixers = {
         "CutMix": CutMix(),
         **{f"Puzzle Mix, {blocks} blocks": PuzzleMix(blocks=blocks, std=std) for blocks in BLOCKS},
-        "Co-Mixup": CoMixup(),
+        "Co-Mixup": CoMixup(mode="paper"),
     }
     trained = {}
     for name, mixer in mixers.items():

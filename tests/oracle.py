@@ -57,9 +57,9 @@ ALL_MIXERS = {
     "puzzlemix-moving": lambda **o: PuzzleMix(xi=0.02, pairing="permutation", lam_per="batch", **o),
     "puzzlemix-still": lambda **o: PuzzleMix(0.5, blocks=2, gamma=0.0, transport=False, **o),
     "per-sample-puzzlemix": lambda **o: PerSample(PuzzleMix(xi=0.02), 0.5, **o),
-    "comixup": lambda **o: CoMixup(m_part=5, sweeps=2, **o),
+    "comixup": lambda **o: CoMixup(mode="paper", m_part=5, sweeps=2, **o),
     "comixup-official": lambda **o: CoMixup(0.5, mode="official", m_part=4, sweeps=2, **o),
-    "per-sample-comixup": lambda **o: PerSample(CoMixup(m_part=5, sweeps=1), 0.5, **o),
+    "per-sample-comixup": lambda **o: PerSample(CoMixup(mode="paper", m_part=5, sweeps=1), 0.5, **o),
     "one-of": lambda **o: OneOf([Mixup(0.8), PastedCutMix(3), GridMask()], [0.3, 0.4, 0.3], **o),
     "nested-compositions": lambda **o: Sometimes(OneOf([PerSample(CutMix(), 0.7), DMixup(4)]), 0.9, **o),
 }

@@ -5,7 +5,8 @@ that may come from any of the m images. Three wishes meet in formula 1, here :fu
 neighbouring cells are to come from one image, and all results together are to overlap little.
 
 - *How to use*: ``SaliencyRisk(CoMixup())`` in training, where saliency comes from the network, or
-  ``CoMixup().draw(images, saliency=maps)``.
+  ``CoMixup().draw(images, saliency=maps)``. That is the procedure of the public code, from which the paper's results
+  come (``mode="official"``). ``CoMixup(mode="paper")`` minimises the paper's formula 1, which makes other batches.
 - *Settings*: those of the public code for CIFAR: partitions of 20 rows, β = 0.32, γ = 1, τ = 0.83, η = 0.05, ω = 0.001,
   α = 2, and 4 x 4 cells.
 - *Units*: β, γ and η are divided by the number n of cells, and τ counts in units of n² for each output, the overlap of
@@ -15,8 +16,8 @@ neighbouring cells are to come from one image, and all results together are to o
   solved exactly for the cheapest labels of every cell, for all partitions at once (:mod:`mixlab.mixers.frontier`).
   ``mode="paper"`` minimises formula 1, and no step raises it. ``mode="official"`` follows the public code, which
   minimises something else; its overlap stays far below τ.
-- *What to expect*: at τ = 0.83 the results of ``"paper"`` show eight to ten inputs each, since formula 1 does not ask
-  for few. Those of ``"official"`` show about three. A smaller τ gives fewer: at 0.3 it is three.
+- *What to expect*: at τ = 0.83 the results of ``"official"`` show about three inputs each, and at 0.3 one: nothing is
+  mixed. Those of ``"paper"`` show eight to ten at 0.83, since formula 1 does not ask for few, and three at 0.3.
 - *Labels*: the shares of the picture, the means of the masks.
 - *Rows*: results come in no order. Row b of a mix belongs no more to image b than to any other of its partition; its
   slots are sorted by share, and where an output has fewer inputs than another, the first one fills up with share 0.
@@ -536,13 +537,14 @@ class CoMixup(Mixer):
         alpha: concentration of the prior over the inputs of a partition, >= 0; 0 is ERM.
         beta: weight of smoothness, >= 0.
         gamma: weight of overlap, >= 0.
-        tau: τ >= 0, the overlap that is free; the larger, the more inputs an output has.
+        tau: τ >= 0, the overlap that is free; the larger, the more inputs an output has. How many depends on the mode.
         eta: weight of the prior, >= 0.
         omega: ω in [0, 1], how much inputs with distant salient places are drawn into one output.
         m_part: rows of a partition, >= 1.
         sweeps: how often every output is made anew, >= 1.
         labels: how many labels a cell may choose from, >= 1; None keeps all, which is much slower.
-        mode: ``"paper"`` minimises formula 1; ``"official"`` does what the public code does (:func:`descend`).
+        mode: ``"official"`` does what the public code does; ``"paper"`` minimises formula 1 (:func:`descend`, whose own
+            default is the formula).
 
     Raises:
         ValueError: for settings outside these ranges; from ``draw`` without a saliency.
@@ -566,7 +568,7 @@ class CoMixup(Mixer):
     m_part: int = 20
     sweeps: int = 4
     labels: int | None = 4
-    mode: str = "paper"
+    mode: str = "official"
 
     needs_saliency = True
 

@@ -73,7 +73,7 @@ def test_a_mixer_that_does_not_look_shows_one_on_average(saliency):
 
 
 def test_everything_that_was_measured_obeys_the_identity(saliency):
-    mixers = demonstrations.OTHERS | {"Co-Mixup": CoMixup()}
+    mixers = demonstrations.OTHERS | {"Co-Mixup": CoMixup(mode="paper")}
     found = measures.measure_all(mixers, torch.zeros(12, 3, 16, 16), saliency, draws=1)
     assert list(found) == list(mixers) and measures.gap(found.values()) < 1e-6
     assert found["no mixing"].diversity == found["no mixing"].saliency == 1

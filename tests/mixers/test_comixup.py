@@ -426,14 +426,16 @@ def test_every_batch_size_is_mixed_within_its_partitions(mode, batch, m_part, se
         assert len(set(shown)) == len(shown) and bool((sources[shares == 0] == sources[0]).all())
 
 
-def test_the_mix_is_what_the_solver_finds():
-    mixer, images = CoMixup(m_part=5, tau=0.4, omega=0.2, alpha=0.7, beta=0.2, eta=0.3), torch.zeros(5, 1, 8, 8)
+@modes
+def test_the_mix_is_what_the_solver_finds(mode):
+    mixer = CoMixup(m_part=5, tau=0.4, omega=0.2, alpha=0.7, beta=0.2, eta=0.3, mode=mode)
+    images = torch.zeros(5, 1, 8, 8)
     saliency = smooth_random_saliency(5, (8, 8), generator=seeded(1))
     mix = mixer.draw(images, saliency=saliency, generator=seeded(2))
     generator = seeded(2)
     prior = priors.dirichlet(0.7, 1, k=5, generator=generator)
     z = solve(-block_saliency(saliency, 4)[None], compatibility(saliency[None], omega=0.2), prior=prior, tau=0.4,
-              beta=0.2, eta=0.3, generator=generator)[0]
+              beta=0.2, eta=0.3, mode=mode, generator=generator)[0]
     shown = mix.apply(probe(5, (8, 8)))
     assert torch.equal(shown, z.to(torch.float32).repeat_interleave(2, 2).repeat_interleave(2, 3))
     torch.testing.assert_close(share_of_rows(mix), z.mean((2, 3)))
@@ -535,15 +537,22 @@ def test_wrong_settings_are_named(settings, message):
 
 
 def test_settings_are_plain_data():
-    mixer = CoMixup(tau=0.5, mode="official", labels=None)
+    mixer = CoMixup(tau=0.5, mode="paper", labels=None)
     assert from_config(json.loads(json.dumps(to_config(mixer)))) == mixer
     assert to_config(CoMixup()) == {"name": "comixup"}
 
 
+def test_what_is_mixed_without_a_mode_is_the_published_procedure():
+    assert CoMixup() == CoMixup(mode="official")
+    assert same_mix(draw(CoMixup(), 8), draw(CoMixup(mode="official"), 8))
+    assert not same_mix(draw(CoMixup(), 8), draw(CoMixup(mode="paper"), 8))
+
+
 @pytest.mark.gpu
-def test_an_accelerator_finds_what_a_cpu_finds():
+@modes
+def test_an_accelerator_finds_what_a_cpu_finds(mode):
     images = torch.zeros(50, 1, 16, 16)
     saliency = smooth_random_saliency(50, (16, 16), generator=seeded())
-    here = CoMixup().draw(images, saliency=saliency, generator=seeded(1))
-    there = CoMixup().draw(images.cuda(), saliency=saliency.cuda(), generator=seeded(1))
+    here = CoMixup(mode=mode).draw(images, saliency=saliency, generator=seeded(1))
+    there = CoMixup(mode=mode).draw(images.cuda(), saliency=saliency.cuda(), generator=seeded(1))
     assert there.sources.is_cuda and same_mix(here, there.to("cpu"))

@@ -61,18 +61,22 @@ def cut(images: Tensor, owners: Tensor) -> Tensor:
     return images.gather(0, of_pixels.expand(1, *images.shape[1:]))[0]
 
 
-def mixed(saliency: Tensor, size: tuple[int, int], tau: float, seed: int = 0, **options) -> Mix:
-    """Co-Mixup's mix of one batch, for pictures of another size than its saliency has.
+def mixed(
+    saliency: Tensor, size: tuple[int, int], tau: float, seed: int = 0, mode: str = "paper", **options
+) -> Mix:
+    """Co-Mixup's mix of one batch, by formula (1) unless told otherwise, for pictures of another size than its saliency has.
 
     Args:
         saliency: (m, H, W).
         size: of the pictures, in pixels.
         tau: τ.
         seed: of the start and of the prior, the same whatever τ.
+        mode: "paper" or "official".
         **options: of `CoMixup`.
     """
     images = saliency[:, None]
-    mix = CoMixup(tau=tau, **options).draw(images, saliency=saliency, generator=generator(seed, "mixed"))
+    mixer = CoMixup(tau=tau, mode=mode, **options)
+    mix = mixer.draw(images, saliency=saliency, generator=generator(seed, "mixed"))
     return mix.resize(size)
 
 
