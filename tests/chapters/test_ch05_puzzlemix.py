@@ -282,6 +282,15 @@ def test_the_baseline_is_said_first(frames):
     assert lines[0].startswith("CutMix minus no mixing: +2.00") and "CutMix + clean loss minus CutMix" in lines[1]
 
 
+def test_the_pace_is_that_of_the_median_run():
+    times = {"CutMix": (10.0, 20.0, 90.0), "CutMix + clean loss": (30.0, 40.0, 41.0), "Puzzle Mix": (60.0, 60.0, 500.0)}
+    frame = pandas.DataFrame([{"row": row, "seconds": each} for row, all_ in times.items() for each in all_])
+    assert tables.pace(frame) == ("median time: Puzzle Mix 1.5 times CutMix + clean loss, "
+                                  "CutMix + clean loss 2.0 times CutMix")
+    assert tables.pace(frame.iloc[3:]) == "median time: Puzzle Mix 1.5 times CutMix + clean loss"
+    assert tables.pace(pandas.DataFrame()) == "median time: not on record"
+
+
 def test_the_talks_differences_are_those_of_its_table(frames, nothing):
     shown = tables.paper_and_ours(frames)
     assert shown.loc["CIFAR-100, PreAct ResNet-18"].tolist() == ["-2.97", "-1.81", "-0.67", "–"]
@@ -312,6 +321,8 @@ def test_labels_against_ink_are_drawn_with_their_crosses():
     dots, crosses = axis.get_lines()
     np.testing.assert_allclose(crosses.get_xdata(), [0.9, 0.5])
     np.testing.assert_allclose(dots.get_ydata(), [0.8, 0.0])
+    (band,) = axis.patches  # where crosses lie
+    assert (band.get_x(), band.get_y() + band.get_height()) == pytest.approx((0.5, 0.1))
     figure = figures.hidden(torch.zeros(4, 1, 6, 6), weights, ink, [0, 3], torch.tensor([7, 1, 2, 4]))
     assert figure.axes[1].get_title() == "label: 0.50 of a 4,\nits ink seen: 0.09"
 

@@ -120,7 +120,7 @@ def _against_labels(axis: Axes, weights: Tensor, ink: Tensor, title: str) -> Non
     """A point for every mixed picture: what its label says of its own digit, and how much of the digit can be seen."""
     lying = ((weights >= 0.5) & (ink < 0.1)).numpy()
     blue, orange = seaborn.color_palette("colorblind")[:2]
-    axis.axhspan(-0.05, 0.1, xmin=0.535, color="0.9", zorder=0)
+    axis.add_patch(plt.Rectangle((0.5, -0.05), 0.57, 0.15, color="0.9", linewidth=0, zorder=0))
     axis.plot(weights[~lying], ink[~lying], ".", color=blue, markersize=4, alpha=0.6)
     axis.plot(weights[lying], ink[lying], "x", color=orange, markersize=4)
     axis.set(xlim=(-0.07, 1.07), ylim=(-0.05, 1.05), xlabel="label weight of its own digit", title=title)
@@ -195,9 +195,9 @@ def picture_and_mask(pair: Tensor, mixes: Mapping[str, Mix], parts: Mapping[str,
         parts: title -> how much of the saliency of either is seen.
         width: of a column, in inches.
     """
-    figure, axes = plt.subplots(2, len(mixes), figsize=(width * len(mixes), 2 * width + 0.5), squeeze=False,
+    figure, axes = plt.subplots(2, len(mixes), figsize=(width * len(mixes), 2 * width + 0.7), squeeze=False,
                                 layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.01, hspace=0)
+    figure.get_layout_engine().set(h_pad=0.04, hspace=0)
     for (top, bottom), (title, mix) in zip(axes.T, mixes.items()):
         _photograph(top, mix.apply(pair)[0], title)
         bottom.imshow(_owned(mix))
