@@ -110,6 +110,14 @@ MUTATIONS = (
     ),
     Mutation(
         chapter="06-co-mixup",
+        fact="the published procedure charges for all overlap",
+        file="mixers/comixup.py",
+        old="torch.where(seen > tau * n, rest, 0.0)",
+        new="rest",
+        from_scratch=2,
+    ),
+    Mutation(
+        chapter="06-co-mixup",
         fact="the best past of a frontier is not looked for",
         file="mixers/frontier.py",
         old="grown = sums.amin(1).mT",

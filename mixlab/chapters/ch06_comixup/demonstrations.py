@@ -64,7 +64,7 @@ def cut(images: Tensor, owners: Tensor) -> Tensor:
 def mixed(
     saliency: Tensor, size: tuple[int, int], tau: float, seed: int = 0, mode: str = "paper", **options
 ) -> Mix:
-    """Co-Mixup's mix of one batch, by formula (1) unless told otherwise, for pictures of another size than its saliency has.
+    """Co-Mixup's mix of one batch, by formula (1) unless told otherwise, for pictures larger than its saliency.
 
     Args:
         saliency: (m, H, W).

@@ -194,8 +194,11 @@ def measured(others: Mapping[str, Measured], ours: Mapping[float, Measured]) -> 
     for tau, each in ours.items():
         axis.annotate(f"{tau:g}", (each.diversity, each.saliency), textcoords="offset points", xytext=(6, 4),
                       fontsize=8)
-    for (name, each), marker, place in zip(others.items(), "s^vD<>P*Xp", (0, 1, 2, 4, 5, 6, 8, 9, 7, 0)):
-        axis.plot(each.diversity, each.saliency, marker, color=palette[place], markersize=7, label=name)
+    looks = zip("s^vD<>P*Xp", (0, 1, 2, 4, 5, 6, 8, 9, 7, 0), (8, 11, 8, 6, 11, 7, 8, 9, 8, 8))
+    for (name, each), (marker, place, size) in zip(others.items(), looks):
+        # Open markers grow smaller, so that one behind another is seen.
+        axis.plot(each.diversity, each.saliency, marker, color=palette[place], markersize=size, label=name,
+                  markerfacecolor="none", markeredgewidth=1.4)
     axis.set(xlabel="diversity", ylabel="saliency shown by an output")
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
