@@ -33,10 +33,13 @@ def said(name: str, difference: Difference | None, margin: float | None = None, 
         'A minus B: +1.00 [+0.88, +1.12], 5 seeds: higher'
         >>> said("A minus B", None)
         'A minus B: not on record'
+        >>> said("A minus B", paired_difference([2.0], [1.0]))
+        'A minus B: +1.00, one seed: undecided'
     """
     if difference is None:
         return f"{name}: not on record"
-    return f"{name}: {difference:.{digits}f}, {difference.seeds} seeds: {difference.verdict(margin)}"
+    seeds = "" if difference.seeds == 1 else f", {difference.seeds} seeds"  # one is said with the difference itself
+    return f"{name}: {difference:.{digits}f}{seeds}: {difference.verdict(margin)}"
 
 
 def table(frame, columns: Mapping[str, str | Mapping[str, Difference]], rows: Sequence[str] | None = None,
