@@ -7,29 +7,20 @@ from collections.abc import Mapping, Sequence
 
 from mixlab import records, reference
 from mixlab.chapters.bench import tables as bench_tables
+from mixlab.chapters.bench.comparison import COLUMNS, measures, on_record
 from mixlab.chapters.ch04_lamix.experiments.lamix import BASELINES, CONTROL, LAMIX, SECONDARY
 from mixlab.records import Difference, said
 from mixlab.records.summary import DASH
 from mixlab.theory import entropy_bound, p_max, variation_bound
 
 __all__ = [
-    "ROWS", "baseline", "bounds", "labels", "on_record", "paper_and_ours", "primary", "records_at", "said",
+    "COLUMNS", "ROWS", "baseline", "bounds", "labels", "on_record", "paper_and_ours", "primary", "records_at", "said",
     "saturated_smoothing", "secondary", "summary",
 ]
 
 OURS, UNIFORM, NONE = LAMIX[0], CONTROL[0], BASELINES["erm"][0]
 #: The lines of the tables: the baseline effect first.
 ROWS = (*(row for row, _ in BASELINES.values()), OURS, UNIFORM, *(row for row, _ in SECONDARY.values()))
-#: What a table shows of a run: title, column of the records, digits.
-COLUMNS = (
-    ("error, %", "test_error", 2),
-    ("NLL", "test_loss", 3),
-    ("NLL, scaled", "scaled_loss", 3),
-    ("ECE, %", "test_ece", 1),
-    ("ECE, scaled", "scaled_ece", 1),
-    ("training error at half-time, %", "half_time_train_error", 1),
-    ("at the end", "train_error", 1),
-)
 #: The margin of the primary comparison, in points of error.
 MARGIN = 1.0
 #: The length at which the comparisons are made.
@@ -104,12 +95,6 @@ def records_at(lamix, bench, epochs: int):
     return frame
 
 
-def on_record(frame) -> str:
-    """How many runs are there and how many are missing, in words."""
-    absent = len(frame.attrs.get("missing", []))
-    return f"{len(frame)} runs on record, " + (f"{absent} still missing" if absent else "none missing")
-
-
 def baseline(frames: Mapping[int, object]) -> list[str]:
     """The effect of plain mixing at every length, a line each: Mixup and CutMix minus no mixing, a family a length.
 
@@ -147,16 +132,10 @@ def summary(frame, differences: bool = True):
         differences: whether there is a column of differences to the control. LaMix's is the primary comparison and
             corrected for nothing, the others are a family.
     """
-    shown = {title: column for title, column, _ in COLUMNS}
-    if differences:
-        minus = {**secondary(frame)["test_error"], OURS: primary(frame)}
-        minus = {row: each for row, each in minus.items() if each}
-        shown = {"error, %": "test_error", "minus uniform": minus} | shown
-    digits = {title: places for title, _, places in COLUMNS}
-    table = records.table(frame, shown, rows=ROWS, digits=digits)
-    for title, *_ in COLUMNS[1:]:  # nine columns with deviations would not fit on the page
-        table[title] = table[title].str.partition("\N{NO-BREAK SPACE}±")[0]
-    return table
+    if not differences:
+        return measures(frame, ROWS)
+    minus = {**secondary(frame)["test_error"], OURS: primary(frame)}
+    return measures(frame, ROWS, **{"minus uniform": {row: each for row, each in minus.items() if each}})
 
 
 def paper_and_ours(frame):

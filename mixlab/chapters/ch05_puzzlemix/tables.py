@@ -8,13 +8,14 @@ from torch import Tensor
 
 from mixlab import records, reference
 from mixlab.chapters.bench import tables as bench_tables
+from mixlab.chapters.bench.comparison import COLUMNS, measures, on_record
 from mixlab.chapters.bench.experiments.bench import ROWS as BENCH
 from mixlab.chapters.ch05_puzzlemix.experiments.puzzlemix import PLAN, rows
 from mixlab.records import Difference, said
 from mixlab.records.summary import DASH
 
 __all__ = [
-    "FAMILY", "ROWS", "baseline", "best_labelings", "on_record", "pace", "paper_and_ours", "primary", "said",
+    "COLUMNS", "FAMILY", "ROWS", "baseline", "best_labelings", "on_record", "pace", "paper_and_ours", "primary", "said",
     "secondary", "setting", "summary",
 ]
 
@@ -35,16 +36,6 @@ FAMILY = {
     "grey": tuple(row for row in ROWS["grey"] if row not in (OURS, CUTMIX)),
     "colour": tuple(row for row in ROWS["colour"] if row != OURS),
 }
-#: What a table shows of a run: title, column of the records, digits.
-COLUMNS = (
-    ("error, %", "test_error", 2),
-    ("NLL", "test_loss", 3),
-    ("NLL, scaled", "scaled_loss", 3),
-    ("ECE, %", "test_ece", 1),
-    ("ECE, scaled", "scaled_ece", 1),
-    ("training error at half-time, %", "half_time_train_error", 1),
-    ("at the end", "train_error", 1),
-)
 #: The margin of the primary comparison, in points of error.
 MARGIN = 1.0
 
@@ -114,12 +105,6 @@ def setting(puzzle, bench, name: str):
     return frame
 
 
-def on_record(frame) -> str:
-    """How many runs are there and how many are missing, in words."""
-    absent = len(frame.attrs.get("missing", []))
-    return f"{len(frame)} runs on record, " + (f"{absent} still missing" if absent else "none missing")
-
-
 def baseline(frame) -> list[str]:
     """What the setting and the clean pass do without saliency, a line each: none of it was planned here.
 
@@ -167,12 +152,7 @@ def summary(frame, name: str):
         frame: see `setting`.
         name: "grey" or "colour".
     """
-    shown = {title: column for title, column, _ in COLUMNS}
-    shown = {"error, %": "test_error", "minus Puzzle Mix": secondary(frame, name)["test_error"]} | shown
-    table = records.table(frame, shown, rows=ROWS[name], digits={title: places for title, _, places in COLUMNS})
-    for title, *_ in COLUMNS[1:]:  # nine columns with deviations would not fit on the page
-        table[title] = table[title].str.partition("\N{NO-BREAK SPACE}±")[0]
-    return table
+    return measures(frame, ROWS[name], **{"minus Puzzle Mix": secondary(frame, name)["test_error"]})
 
 
 def paper_and_ours(frames: Mapping[str, object]):

@@ -8,6 +8,7 @@ from itertools import product
 from torch import Tensor
 
 from mixlab import records, reference
+from mixlab.chapters.bench.comparison import COLUMNS, measures, on_record
 from mixlab.chapters.bench.experiments.bench import ROWS as BENCH
 from mixlab.chapters.ch05_puzzlemix.experiments.puzzlemix import rows as puzzle_rows
 from mixlab.chapters.ch06_comixup.experiments.comixup import ROWS as OUR_ROWS
@@ -15,8 +16,8 @@ from mixlab.records import Difference, said
 from mixlab.records.summary import DASH
 
 __all__ = [
-    "FAMILY", "ROWS", "baseline", "by_hand", "effort", "on_record", "paper_and_ours", "primary", "said", "secondary",
-    "setting", "summary",
+    "COLUMNS", "FAMILY", "ROWS", "baseline", "by_hand", "effort", "on_record", "paper_and_ours", "primary", "said",
+    "secondary", "setting", "summary",
 ]
 
 OURS = OUR_ROWS["comixup"][0]
@@ -32,16 +33,6 @@ ROWS = {
     "grey": (*BASELINES, CUTMIX, PUZZLE, OURS, *FORMULA, *CONTROLS),
     "colour": (*BASELINES, CUTMIX, PUZZLE, OURS),
 }
-#: What a table shows of a run: title, column of the records, digits.
-COLUMNS = (
-    ("error, %", "test_error", 2),
-    ("NLL", "test_loss", 3),
-    ("NLL, scaled", "scaled_loss", 3),
-    ("ECE, %", "test_ece", 1),
-    ("ECE, scaled", "scaled_ece", 1),
-    ("training error at half-time, %", "half_time_train_error", 1),
-    ("at the end", "train_error", 1),
-)
 #: The margin of the primary comparison, in points of error.
 MARGIN = 1.0
 
@@ -144,12 +135,6 @@ def _planned(frame):
     return frame["epochs"].isna()
 
 
-def on_record(frame) -> str:
-    """How many runs are there and how many are missing, in words."""
-    absent = len(frame.attrs.get("missing", []))
-    return f"{len(frame)} runs on record, " + (f"{absent} still missing" if absent else "none missing")
-
-
 def baseline(frame) -> list[str]:
     """What mixing and the clean loss do without Co-Mixup, a line each: none of it was planned here.
 
@@ -185,12 +170,7 @@ def summary(frame, name: str):
     minus = dict(secondary(frame, name)["test_error"])
     if name == "grey":
         minus |= records.compared(frame, OURS, rows=[PUZZLE])["test_error"]
-    shown = {title: column for title, column, _ in COLUMNS}
-    shown = {"error, %": "test_error", "minus Co-Mixup": minus} | shown
-    table = records.table(frame, shown, rows=ROWS[name], digits={title: places for title, _, places in COLUMNS})
-    for title, *_ in COLUMNS[1:]:  # nine columns with deviations would not fit on the page
-        table[title] = table[title].str.partition("\N{NO-BREAK SPACE}±")[0]
-    return table
+    return measures(frame, ROWS[name], **{"minus Co-Mixup": minus})
 
 
 def paper_and_ours(frames: Mapping[str, object]):
