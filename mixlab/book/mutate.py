@@ -57,7 +57,7 @@ MUTATIONS = (
         fact="λ leaks into the picture",
         file="mixers/lamix.py",
         old="Constant(halves)",
-        new="Constant(torch.stack([weight, 1 - weight], 1).float())",
+        new="Constant(weights.float())",
         from_scratch=1,
     ),
     Mutation(
