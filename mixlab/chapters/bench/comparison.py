@@ -54,3 +54,22 @@ def on_record(frame) -> str:
     """
     absent = len(frame.attrs.get("missing", []))
     return f"{len(frame)} runs on record, " + (f"{absent} still missing" if absent else "none missing")
+
+
+def pace(frame, pairs: Sequence[tuple[str, str]]) -> str:
+    """How many times as long as those of another row the runs of a row take, medians over the seeds, in words.
+
+    Args:
+        frame: see `measures`. A pair of which one row has no records is not mentioned.
+        pairs: row and other row.
+
+    Example:
+        >>> import pandas
+        >>> taken = pandas.DataFrame({"row": ["CutMix", "Puzzle Mix"], "seconds": [50.0, 65.0]})
+        >>> pace(taken, [("Puzzle Mix", "CutMix"), ("Mixup", "CutMix")])
+        'median time: Puzzle Mix 1.3 times CutMix'
+    """
+    taken = {} if frame.empty else frame.groupby("row")["seconds"].median()
+    found = [f"{one} {taken[one] / taken[other]:.1f} times {other}" for one, other in pairs
+             if one in taken and other in taken]
+    return f"median time: {', '.join(found) or 'not on record'}"

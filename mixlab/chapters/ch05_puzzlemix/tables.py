@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mixlab import records, reference
+from mixlab.chapters.bench import comparison
 from mixlab.chapters.bench import tables as bench_tables
 from mixlab.chapters.bench.comparison import COLUMNS, measures, on_record
 from mixlab.chapters.bench.experiments.bench import ROWS as BENCH
@@ -117,22 +118,8 @@ def baseline(frame) -> list[str]:
 
 
 def pace(frame) -> str:
-    """How long runs with Puzzle Mix and with CutMix take, medians over the seeds, in words.
-
-    Args:
-        frame: see `setting`; the runs of a row without records are not mentioned.
-
-    Example:
-        >>> import pandas
-        >>> taken = {"CutMix": 50.0, "CutMix + clean loss": 90.0, "Puzzle Mix": 117.0}
-        >>> print(pace(pandas.DataFrame({"row": list(taken), "seconds": list(taken.values())})))
-        median time: Puzzle Mix 1.3 times CutMix + clean loss, CutMix + clean loss 1.8 times CutMix
-    """
-    taken = {} if frame.empty else frame.groupby("row")["seconds"].median()
-    pairs = ((OURS, CUTMIX), (CUTMIX, BASELINES[2]))
-    found = [f"{one} {taken[one] / taken[other]:.1f} times {other}" for one, other in pairs
-             if one in taken and other in taken]
-    return f"median time: {', '.join(found) or 'not on record'}"
+    """How long runs with Puzzle Mix and with CutMix take, see `mixlab.chapters.bench.comparison.pace`."""
+    return comparison.pace(frame, ((OURS, CUTMIX), (CUTMIX, BASELINES[2])))
 
 
 def primary(frame) -> Difference | None:

@@ -8,6 +8,7 @@ from itertools import product
 from torch import Tensor
 
 from mixlab import records, reference
+from mixlab.chapters.bench import comparison
 from mixlab.chapters.bench.comparison import COLUMNS, measures, on_record
 from mixlab.chapters.bench.experiments.bench import ROWS as BENCH
 from mixlab.chapters.ch05_puzzlemix.experiments.puzzlemix import rows as puzzle_rows
@@ -16,8 +17,8 @@ from mixlab.records import Difference, said
 from mixlab.records.summary import DASH
 
 __all__ = [
-    "COLUMNS", "FAMILY", "ROWS", "baseline", "by_hand", "effort", "on_record", "paper_and_ours", "primary", "said",
-    "secondary", "setting", "summary",
+    "COLUMNS", "FAMILY", "ROWS", "baseline", "by_hand", "effort", "on_record", "pace", "paper_and_ours", "primary",
+    "said", "secondary", "setting", "summary",
 ]
 
 OURS = OUR_ROWS["comixup"][0]
@@ -145,6 +146,11 @@ def baseline(frame) -> list[str]:
     pairs = ((cutmix, erm), (CUTMIX, cutmix), (PUZZLE, CUTMIX))
     found = [records.compared(frame, second, rows=[first])["test_error"].get(first) for first, second in pairs]
     return [said(f"{first} minus {second}", each) for (first, second), each in zip(pairs, found)]
+
+
+def pace(frame) -> str:
+    """How long runs with Co-Mixup take, see `mixlab.chapters.bench.comparison.pace`."""
+    return comparison.pace(frame, ((OURS, PUZZLE), (OURS, BASELINES[2])))
 
 
 def primary(frame) -> Difference | None:
