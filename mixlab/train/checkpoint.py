@@ -10,37 +10,16 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from uuid import uuid4
 from zipfile import BadZipFile, ZipFile
 
 import torch
 
+from mixlab.files import write_atomically
+
+__all__ = ["LAST", "NEW", "PREVIOUS", "Checkpoints", "write_atomically"]
+
 NEW, LAST, PREVIOUS = "new.ckpt", "last.ckpt", "previous.ckpt"
-
-
-def write_atomically(path: Path, write: Callable) -> None:
-    """Put a file in place whole or not at all, also where two write it at once: one of theirs is there then.
-
-    Args:
-        path: the file; its folder is made.
-        write: called with an open binary file.
-
-    Raises:
-        OSError: if the disk refuses; whatever was at `path` is still there.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own for every writer, and not one of `tempfile`, whose files nobody else may read.
-    scratch = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        with scratch.open("xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 class Checkpoints:

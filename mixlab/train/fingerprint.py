@@ -46,9 +46,10 @@ def described(value: object, within: tuple = ()) -> str:
     """All that makes an object what it is, as text that is the same in every process.
 
     Of a module: its name, its plain attributes, the names of the parameters that are trained, its parts, and the values
-    of parameters that are frozen (with the buffers of a part that has no others). Of a
-    tensor or an array: shape, type and contents. Of any other object: what it prints and what it would be pickled
-    with, so a mixer without a `repr` counts with its attributes. Of a function or class: its name alone.
+    of parameters that are frozen (with the buffers of a part that has no others). What a module names in
+    `no_part_of_identity` is left out: the file that a teacher was read from, say. Of a tensor or an array: shape, type
+    and contents. Of any other object: what it prints and what it would be pickled with, so a mixer without a `repr`
+    counts with its attributes. Of a function or class: its name alone.
 
     Args:
         value: anything.
@@ -67,6 +68,7 @@ def described(value: object, within: tuple = ()) -> str:
     inner = partial(described, within=(*within, value))
     if isinstance(value, nn.Module):
         own = {name: part for name, part in vars(value).items() if name not in COMMON}
+        own = {name: part for name, part in own.items() if name not in getattr(value, "no_part_of_identity", ())}
         if _of_torch(value):  # its arguments are public; what is private may be an address, as in a compiled network
             own = {name: part for name, part in own.items() if not name.startswith("_")}
         own_parameters = dict(value.named_parameters(recurse=False))
