@@ -13,6 +13,7 @@ from mixlab.models.lenet import LeNet
 from mixlab.models.preact_resnet import preact_resnet18
 from mixlab.models.pyramidnet import pyramidnet
 from mixlab.models.regularisers import Regularisers
+from mixlab.models.resnet_cifar import resnet_cifar
 from mixlab.models.torchvision_resnet import TORCHVISION, torchvision_resnet
 from mixlab.models.wideresnet import wideresnet
 
@@ -32,10 +33,15 @@ def _residual(make: Callable[..., nn.Module], *structure: int) -> Builder:
     return builder
 
 
-def _bench_net(num_classes: int, in_channels: int, width: int | None, regularisers: Regularisers) -> nn.Module:
-    _refuse("bench-net", dropout=regularisers.dropout, dropblock=regularisers.dropblock,
-            stochastic_depth=regularisers.stochastic_depth, block_size=_other_size(regularisers))
-    return BenchNet(num_classes, in_channels, **({} if width is None else {"width": width}))
+def _unregularised(name: str, make: Callable[..., nn.Module], *structure: int) -> Builder:
+    """A network with a width, whose layers take no regulariser."""
+
+    def builder(num_classes: int, in_channels: int, width: int | None, regularisers: Regularisers):
+        _refuse(name, dropout=regularisers.dropout, dropblock=regularisers.dropblock,
+                stochastic_depth=regularisers.stochastic_depth, block_size=_other_size(regularisers))
+        return make(*structure, num_classes, in_channels, **({} if width is None else {"width": width}))
+
+    return builder
 
 
 def _lenet(num_classes: int, in_channels: int, width: int | None, regularisers: Regularisers) -> nn.Module:
@@ -65,13 +71,14 @@ def _refuse(name: str, **options: float | None) -> None:
         raise ValueError(f"expected no {' or '.join(options)} for {name}, received {received}")
 
 
-#: Names that stand for one network.
+#: Names that stand for one network. resnet-20 is one of small images, resnet18 is torchvision's.
 _NAMED: dict[str, Builder] = {
     "lenet": _lenet,
-    "bench-net": _bench_net,
+    "bench-net": _unregularised("bench-net", BenchNet),
     "preact-resnet18": _residual(preact_resnet18),
     "pyramidnet-110": _residual(pyramidnet, 110, 64),
     "pyramidnet-200": _residual(pyramidnet, 200, 240),
+    **{f"resnet-{depth}": _unregularised(f"resnet-{depth}", resnet_cifar, depth) for depth in (20, 32, 56)},
     **{name: _torchvision(name) for name in TORCHVISION},
 }
 
@@ -106,7 +113,7 @@ def build(
         generator: source of the initial weights, on the CPU; None is a new one of seed 0. The global random
             state is left alone.
         dropout, stochastic_depth, dropblock, block_size: see ``Regularisers``. LeNet has dropout alone,
-            before its linear layers; bench-net and torchvision's networks have none of them.
+            before its linear layers; bench-net, resnet-20, -32, -56 and torchvision's networks have none of them.
 
     Returns:
         The network, on the CPU and in training mode. It maps images ``(B, in_channels, H, W)`` to logits.

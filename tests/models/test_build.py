@@ -8,8 +8,10 @@ from torch import nn
 
 from mixlab.models import NAMES, Regularisers, build, initialise
 from mixlab.models.initialise import IdentityConv2d
+from mixlab.models.resnet_cifar import resnet_cifar
 
-CHEAP = ["lenet", "bench-net", "preact-resnet18", "wideresnet-10-1", "pyramidnet-20-6", "resnet18", "resnext50_32x4d"]
+CHEAP = ["lenet", "bench-net", "preact-resnet18", "wideresnet-10-1", "pyramidnet-20-6", "resnet-20", "resnet18",
+         "resnext50_32x4d"]
 
 
 def seeded(seed):
@@ -104,7 +106,7 @@ def test_initialise_refuses_what_it_has_no_rule_for():
 
 @pytest.mark.parametrize("name", [
     "", "resnet", "preact_resnet18", "PreAct-ResNet18", "wideresnet", "wideresnet-28", "wideresnet-28-10-1",
-    "wideresnet-a-b", "wideresnet-016-4", "pyramidnet-110 ", "wideresnet-28-10\n", "alexnet",
+    "wideresnet-a-b", "wideresnet-016-4", "pyramidnet-110 ", "wideresnet-28-10\n", "alexnet", "resnet-44", "resnet-20-1",
 ])
 def test_unknown_names(name):
     with pytest.raises(ValueError, match="expected a network of lenet, bench-net, preact-resnet18, ") as error:
@@ -146,13 +148,22 @@ def test_impossible_options(options, message):
     ("lenet", {"dropblock": 0.5}, "dropblock=0.5"), ("lenet", {"block_size": 3}, "block_size=3"),
     ("resnet18", {"block_size": 9}, "block_size=9"), ("bench-net", {"block_size": 3}, "block_size=3"),
     ("bench-net", {"dropout": 0.5, "stochastic_depth": 0.1}, "dropout=0.5, stochastic_depth=0.1"),
-    ("bench-net", {"dropblock": 0.1}, "dropblock=0.1"),
+    ("bench-net", {"dropblock": 0.1}, "dropblock=0.1"), ("resnet-32", {"dropblock": 0.1}, "dropblock=0.1"),
     ("resnet18", {"dropout": 0.5, "width": 32}, "width=32, dropout=0.5"),
     ("resnet18", {"dropblock": 0.1}, "dropblock=0.1"),
 ])
 def test_options_a_network_does_not_have(name, options, received):
     with pytest.raises(ValueError, match=f"for {name}, received {received}$"):
         build(name, 10, **options)
+
+
+@pytest.mark.parametrize("depth, shortcut, message", [
+    (21, "projection", r"\(6n \+ 2\), received 21"), (2, "projection", r"\(6n \+ 2\), received 2"),
+    (20, "zeros", "shortcut of projection, padding, received 'zeros'"),
+])
+def test_impossible_resnets_of_small_images(depth, shortcut, message):
+    with pytest.raises(ValueError, match=message):
+        resnet_cifar(depth, 10, shortcut=shortcut)
 
 
 @pytest.mark.gpu

@@ -8,6 +8,7 @@ import torch
 
 from mixlab.models import build
 from mixlab.models.pyramidnet import pyramidnet, widths
+from mixlab.models.resnet_cifar import resnet_cifar
 from mixlab.models.wideresnet import wideresnet
 
 
@@ -65,6 +66,60 @@ def test_wideresnet_as_published(structure, millions):
     network = on_meta(wideresnet, *structure, 10)
     assert count(network) == wide_count(*structure, 10)
     assert round(count(network) / 1e6, 1) == millions
+
+
+@pytest.mark.parametrize("depth, count_of_100", [(16, 703_284), (40, 2_255_156)])
+def test_wideresnets_of_the_tables_on_distillation(depth, count_of_100):
+    """WRN-16-2 with 100 classes, n = 2 blocks a stage, channels 16, 32, 64, 128.
+
+    Stem 27·16 = 432. Stage 1: 9 (16·32 + 3·32²) = 32,256 weights, a shortcut of 16·32 = 512, BNs before four
+    convolutions 2 (16 + 3·32) = 224. Stage 2: 9 (32·64 + 3·64²) = 129,024, shortcut 2,048, BNs 2 (32 + 3·64) = 448.
+    Stage 3: 9 (64·128 + 3·128²) = 516,096, shortcut 8,192, BNs 2 (64 + 3·128) = 896. The last BN 256, the linear layer
+    129·100 = 12,900. The sum is 703,284. Each further block of a stage of w channels has 18 w² + 4 w: 387,968 together
+    for w = 32, 64, 128, and WRN-40-2 has four more: 703,284 + 4 · 387,968 = 2,255,156. The networks that CRD's
+    public code trains have these counts: there too the shortcut is a bare convolution of the first activation.
+    """
+    assert count(build(f"wideresnet-{depth}-2", 100)) == wide_count(depth, 2, 100) == count_of_100
+
+
+def cifar_count(depth, classes, channels=3, width=16, projection=True):
+    convolutions = (depth - 2) // 3
+    total = 9 * channels * width + 2 * width  # stem
+    total += 9 * convolutions * width**2 + 2 * convolutions * width
+    for out in (2 * width, 4 * width):
+        total += 9 * out * out // 2 + 9 * (convolutions - 1) * out**2 + 2 * convolutions * out
+        total += (out * out // 2 + 2 * out) * projection
+    return total + (4 * width + 1) * classes
+
+
+@pytest.mark.parametrize("depth, count_of_100", [(20, 278_324), (32, 472_756), (56, 861_620)])
+def test_resnets_of_the_tables_on_distillation(depth, count_of_100):
+    """resnet-20 with 100 classes, n = 3 blocks a stage, channels 16, 32, 64; a convolution has BN behind it.
+
+    Stem 27·16 + 32 = 464. Stage 1: six convolutions, 6 (9·16² + 32) = 14,016. Stage 2: 9·16·32 + 5·9·32² = 50,688
+    weights, BNs 6·64 = 384, the projection 16·32 + 64 = 576: 51,648. Stage 3: 9·32·64 + 5·9·64² = 202,752, BNs
+    6·128 = 768, the projection 32·64 + 128 = 2,176: 205,696. The linear layer 65·100 = 6,500. The sum is 278,324. Each
+    further block of a stage of w channels has 18 w² + 4 w: 97,216 together for w = 16, 32, 64. resnet-32 has two more
+    blocks a stage, resnet-56 six: 278,324 + 2 · 97,216 = 472,756 and 278,324 + 6 · 97,216 = 861,620.
+    """
+    assert count(build(f"resnet-{depth}", 100)) == cifar_count(depth, 100) == count_of_100
+    # Depth counts the layers of the longest way: the projections stand beside it.
+    layers = [name for name, layer in build(f"resnet-{depth}", 10, width=2).named_modules()
+              if isinstance(layer, torch.nn.Conv2d) and "projection" not in name]
+    assert len(layers) + 1 == depth
+
+
+@pytest.mark.parametrize("depth, millions", [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)])
+def test_padded_resnets_as_published(depth, millions):
+    """He et al. (2016), table 6: 10 classes, shortcuts without parameters."""
+    network = on_meta(resnet_cifar, depth, 10, shortcut="padding")
+    assert count(network) == cifar_count(depth, 10, projection=False)
+    assert count(on_meta(resnet_cifar, depth, 10)) == count(network) + 576 + 2176
+    assert round(count(network) / 1e6, 2 if millions < 1 else 1) == millions
+
+
+def test_resnet_of_other_sizes():
+    assert count(build("resnet-32", 10, in_channels=1, width=4)) == cifar_count(32, 10, 1, 4)
 
 
 def half_up(value):

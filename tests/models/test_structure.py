@@ -10,6 +10,7 @@ from mixlab.models import build, tap
 from mixlab.models.bench_net import LOGIT_SCALE, Scale
 from mixlab.models.preact_resnet import PreActBlock
 from mixlab.models.pyramidnet import PyramidBottleneck
+from mixlab.models.resnet_cifar import BasicBlock, resnet_cifar
 
 SMALL = {
     "lenet": {},
@@ -17,6 +18,7 @@ SMALL = {
     "preact-resnet18": {"width": 4},
     "wideresnet-10-2": {"width": 4},
     "pyramidnet-20-6": {"width": 4},
+    "resnet-20": {"width": 4},
 }
 
 
@@ -123,15 +125,70 @@ def test_pyramid_stages(generator):
     assert [block.stride for block in blocks] == [1, 1, 2, 1, 2, 1]
 
 
+def basic_block(block, maps, stride, shortcut):
+    norms, convolutions = of_kind(block, nn.BatchNorm2d), of_kind(block, nn.Conv2d)
+    branch = normalise(convolve(maps, convolutions[0], stride), norms[0]).clamp(min=0)
+    branch = normalise(convolve(branch, convolutions[1]), norms[1])
+    changes = stride != 1 or branch.shape != maps.shape
+    if changes and shortcut == "projection":
+        maps = normalise(convolve(maps, convolutions[2], stride), norms[2])
+    elif changes:
+        padded = torch.zeros_like(branch)
+        for row in range(branch.shape[2]):
+            for column in range(branch.shape[3]):
+                padded[:, :maps.shape[1], row, column] = maps[:, :, stride * row, stride * column]
+        maps = padded
+    return (maps + branch).clamp(min=0)
+
+
+@pytest.mark.parametrize("shortcut, extra", [("projection", 1), ("padding", 0)])
+@pytest.mark.parametrize("shape", [(4, 4, 1), (3, 5, 1), (3, 6, 2), (4, 4, 2)])
+@pytest.mark.parametrize("size", [(7, 6), (1, 1)])
+def test_basic_block_by_hand(shape, size, shortcut, extra, generator):
+    block = scramble(BasicBlock(*shape, shortcut), generator).eval().double()
+    maps = torch.randn(2, shape[0], *size, generator=generator, dtype=torch.float64)
+    changes = shape != (4, 4, 1)
+    assert len(of_kind(block, nn.Conv2d)) == len(of_kind(block, nn.BatchNorm2d)) == 2 + changes * extra
+    torch.testing.assert_close(block(maps), basic_block(block, maps, shape[2], shortcut), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("shortcut", ["projection", "padding"])
+def test_resnet_of_small_images_by_hand(shortcut, generator):
+    """The whole network, from its weights and the formulas alone."""
+    network = resnet_cifar(14, 5, in_channels=2, width=4, shortcut=shortcut)
+    network = scramble(network, generator).eval().double()
+    images = torch.randn(3, 2, 13, 10, generator=generator, dtype=torch.float64)
+    maps = normalise(convolve(images, network.stem[0]), network.stem[1]).clamp(min=0)
+    for stage, stride in enumerate((1, 2, 2), start=1):
+        blocks = getattr(network, f"stage{stage}")
+        assert len(blocks) == 2
+        for index, block in enumerate(blocks):
+            maps = basic_block(block, maps, stride if index == 0 else 1, shortcut)
+    logits = maps.mean((2, 3)) @ network.head.linear.weight.T + network.head.linear.bias
+    torch.testing.assert_close(network(images), logits, rtol=1e-9, atol=1e-9)
+
+
+def test_the_named_resnets_of_small_images_project(generator):
+    named = small("resnet-20").eval()
+    spelled = resnet_cifar(20, 5, in_channels=2, width=4).eval()
+    spelled.load_state_dict(named.state_dict())
+    images = torch.randn(2, 2, 9, 9, generator=generator)
+    assert torch.equal(named(images), spelled(images))
+    projections = [name for name, _ in named.named_parameters() if "projection.0" in name]
+    assert projections == ["stage2.0.projection.0.weight", "stage3.0.projection.0.weight"]
+
+
 HALVINGS = {
     "preact-resnet18": {"stem": 0, "stage1": 0, "stage2": 1, "stage3": 2, "stage4": 3, "final": 3},
     "wideresnet-10-2": {"stem": 0, "stage1": 0, "stage2": 1, "stage3": 2, "final": 2},
     "pyramidnet-20-6": {"stem": 0, "stage1": 0, "stage2": 1, "stage3": 2, "final": 2},
+    "resnet-20": {"stem": 0, "stage1": 0, "stage2": 1, "stage3": 2},
 }
 CHANNELS = {
     "preact-resnet18": [4, 4, 8, 16, 32, 32],
     "wideresnet-10-2": [4, 8, 16, 32, 32],
     "pyramidnet-20-6": [4, 24, 32, 40, 40],
+    "resnet-20": [4, 4, 8, 16],
 }
 
 
@@ -263,7 +320,8 @@ def test_head_reads_every_position(generator):
 
 @pytest.mark.parametrize("name", [name for name in SMALL if name != "lenet"])
 def test_channels_last(name, generator):
-    network = small(name, **({} if name == "bench-net" else {"dropblock": 0.1, "stochastic_depth": 0.1})).eval()
+    noisy = {} if name in ("bench-net", "resnet-20") else {"dropblock": 0.1, "stochastic_depth": 0.1}
+    network = small(name, **noisy).eval()
     images = torch.randn(2, 2, 16, 12, generator=generator)
     expected = network(images)
     network.to(memory_format=torch.channels_last)
