@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
 from mixlab.data import Dataset, corrupt_labels, load
-from mixlab.reproduce.plan import MEASURES, Run
+from mixlab.reproduce.plan import MEASURES, PREPARATIONS, Run
 from mixlab.risk import build_risk
 from mixlab.rng import generator
 from mixlab.train import Recipe, Result, fit
@@ -67,7 +68,7 @@ def train(run: Run, folder: str | Path | None = None, **options) -> tuple[nn.Mod
     """Build what a run names and fit it.
 
     Args:
-        run: what to do.
+        run: what to do; one that needs nothing to be prepared.
         folder: where checkpoints and curves go; a run found there is continued.
         options: passed on to `fit`.
 
@@ -77,23 +78,23 @@ def train(run: Run, folder: str | Path | None = None, **options) -> tuple[nn.Mod
     Raises:
         ValueError, OSError: if a name is unknown, an option wrong, or the data are not there; before any training.
     """
-    recipe, data = recipe_of(run), dataset_of(run)
-    model = model_of(run, data)
-    risk = build_risk(run.risk, model=model, classes=data.num_classes, generator=generator(run.seed, "risk"))
-    result = fit(model, risk, data, recipe, seed=run.seed, device=run.device, precision=run.precision,
-                 compile=run.compile, checkpoint=folder, **options)
+    model, data, result, _ = _train(run, folder, None, options)
     return model, data, result
 
 
-def execute(run: Run, experiment: str, budget: str, folder: str | Path | None = None, **options) -> dict:
+def execute(run: Run, experiment: str, budget: str, folder: str | Path | None = None,
+            shared: str | Path | None = None, **options) -> dict:
     """Train a run and give its record.
 
     Args:
-        run, folder, options: see `train`.
+        run: what to do.
         experiment, budget: what the record says of where the run belongs.
+        folder, options: see `train`.
+        shared: where runs of the experiment keep what they prepare for each other; see `Run.prepare`.
 
     Raises:
-        ValueError, OSError: as `train`; also if `run.measure` names no function.
+        ValueError, OSError: as `train`; also if `run.measure` or `run.prepare` names no function, or there is something
+            to prepare and no folder for it.
 
     Example:
         >>> run = Run("a", "ERM", data="shapes", model="lenet", risk={"name": "empirical"}, recipe="demo", seed=0,
@@ -104,25 +105,53 @@ def execute(run: Run, experiment: str, budget: str, folder: str | Path | None = 
     """
     # Found first: a misspelt measure costs no training, and what measures is the code that was there at the start.
     measure = None if run.measure is None else measure_of(run)
-    model, data, result = train(run, folder, **options)
-    measures = {} if measure is None else measure(model, data, run)
+    model, data, result, measures = _train(run, folder, shared, options)
+    measures |= {} if measure is None else measure(model, data, run)
     return result.record(experiment=experiment, row=run.row, budget=budget, seed=run.seed, config=run.as_dict(),
                          measures=measures)
 
 
-def measure_of(run: Run):
+def _train(
+    run: Run, folder: str | Path | None, shared: str | Path | None, options: dict
+) -> tuple[nn.Module, Dataset, Result, dict]:
+    """What `train` gives, and what there is to say of what was prepared."""
+    prepare = None if run.prepare is None else preparation_of(run)
+    if prepare and shared is None:
+        raise ValueError(f"expected a folder for what {run.prepare} prepares, received none")
+    recipe, data = recipe_of(run), dataset_of(run)
+    model = model_of(run, data)
+    spec, measures = prepare(run, data, Path(shared)) if prepare else (run.risk, {})
+    risk = build_risk(spec, model=model, classes=data.num_classes, generator=generator(run.seed, "risk"))
+    result = fit(model, risk, data, recipe, seed=run.seed, device=run.device, precision=run.precision,
+                 compile=run.compile, checkpoint=folder, **options)
+    return model, data, result, dict(measures)
+
+
+def measure_of(run: Run) -> Callable:
     """The function that `run.measure` names.
 
     Raises:
         ValueError: if there is none of that name.
     """
-    module, _, name = MEASURES.get(run.measure, run.measure).partition(":")
+    return _named("measure", run.measure, MEASURES)
+
+
+def preparation_of(run: Run) -> Callable:
+    """The function that `run.prepare` names.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    return _named("preparation", run.prepare, PREPARATIONS)
+
+
+def _named(what: str, name: str, known: Mapping[str, str]) -> Callable:
+    """The function of a name that is known, or of "package.module:function"."""
+    module, _, inside = known.get(name, name).partition(":")
     try:
-        measure = getattr(importlib.import_module(module), name)
-        if not callable(measure):
-            raise TypeError(f"it is {type(measure).__name__}")
+        found = getattr(importlib.import_module(module), inside)
+        if not callable(found):
+            raise TypeError(f"it is {type(found).__name__}")
     except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise ValueError(
-            f"expected a measure as 'package.module:function', received {run.measure!r}: {error}"
-        ) from error
-    return measure
+        raise ValueError(f"expected a {what} as 'package.module:function', received {name!r}: {error}") from error
+    return found

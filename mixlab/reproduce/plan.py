@@ -18,6 +18,10 @@ MEASURES = {
     "uncertainty": "mixlab.reproduce.experiments.uncertainty:measure",
     "calibration": "mixlab.chapters.bench.measures:calibration",
 }
+#: Short names of preparations, likewise.
+PREPARATIONS: dict[str, str] = {
+    "supermix": "mixlab.chapters.ch07_supermix.preparation:prepare",
+}
 #: What records called these measures before they had names.
 ALIASES = {
     "mixlab.reproduce.experiments.label_corruption:memorised": "memorised",
@@ -46,6 +50,11 @@ class Run:
         device, precision, compile: see `mixlab.train.fit`.
         measure: a name of `MEASURES`, or "package.module:function": called as `function(model, dataset, run) -> dict`
             on the trained network; what it gives goes into the record's `measures`.
+        prepare: a name of `PREPARATIONS`, or "package.module:function": called as `function(run, data, folder)` before
+            the risk is built, for what a risk needs and no name can give, such as a teacher or a set of mixed images.
+            It gives two dicts: the risk's specification with its files filled in, and what is to be said of them, which
+            goes into the record's `measures`. The record keeps `risk` as it is written here. `folder` is shared by all
+            runs of an experiment, of which two may be at work at once.
 
     A field that is added later needs a default, and is left out of records while it stands at it: a record made before
     is the record of the same run.
@@ -73,6 +82,7 @@ class Run:
     precision: str = "32-true"
     compile: bool = False
     measure: str | None = None
+    prepare: str | None = None
 
     def as_dict(self) -> dict:
         """The fields as JSON keeps them (a tuple becomes a list), later ones only where they are not at their default.

@@ -18,6 +18,7 @@ from mixlab.train import read_record
 from mixlab.train.lock import LOCK, alone
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+SHARED = "made"  # the folder beside those of an experiment's runs in which they keep what they prepare for each other
 
 
 def results_root() -> Path:
@@ -130,6 +131,7 @@ def _job(experiment: Experiment, each: Run, root: Path, work: Path) -> dict:
         "budget": experiment.budget,
         "record": str(record_path(experiment, each, root).resolve()),
         "work": str((work / experiment.folder / f"{each.name}-{each.digest()}").resolve()),
+        "shared": str((work / experiment.folder / SHARED).resolve()),
     }
 
 

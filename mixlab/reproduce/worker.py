@@ -26,7 +26,7 @@ def main() -> None:
     torch.set_num_threads(1)
     try:
         work = Path(job["work"])
-        record = execute(Run(**job["run"]), job["experiment"], job["budget"], work)
+        record = execute(Run(**job["run"]), job["experiment"], job["budget"], work, job["shared"])
         write_record(job["record"], record)
         (work / "previous.ckpt").unlink(missing_ok=True)
     except (ValueError, ArithmeticError, OSError, RuntimeError) as error:

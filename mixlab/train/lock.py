@@ -12,7 +12,7 @@ LOCK = "lock"  # the file that a run holds beside its checkpoints
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def alone(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a folder or a file against every other command; the lock ends with this process, however it ends.
 
     Where the system has no locks, or the file system none, a warning says so and nothing is held.
@@ -20,9 +20,10 @@ def alone(path: Path) -> Iterator[None]:
     Args:
         path: a folder, which is held without any file in it, or a file, which is made if it is not there, with the
             folders above it. Such a file stays and says nothing by being there. Over NFS only a file can be held.
+        wait: until whoever holds it lets go, however long that is, instead of raising.
 
     Raises:
-        ValueError: if another command, or this one, holds it already.
+        ValueError: if another command, or this one, holds it already and is not waited for.
         OSError: if the file or its folder cannot be made or opened.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +36,7 @@ def alone(path: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise ValueError(f"another command is at work and holds {path}: wait for it, or stop it") from None
         except OSError as error:  # some file systems of clusters

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,23 @@ def test_a_folder_is_free_again_after_an_error(tmp_path):
             raise KeyError
     with alone(tmp_path / LOCK), pytest.raises(ValueError, match="another command"), alone(tmp_path / LOCK):
         pass
+
+
+def test_who_waits_gets_the_file_when_it_is_let_go(tmp_path):
+    order = []
+
+    def wait():
+        with alone(tmp_path / LOCK, wait=True):
+            order.append("second")
+
+    with alone(tmp_path / LOCK):
+        second = threading.Thread(target=wait)
+        second.start()
+        second.join(0.2)
+        assert second.is_alive() and order == []
+        order.append("first")
+    second.join()
+    assert order == ["first", "second"]
 
 
 def test_a_file_system_without_locks_holds_nothing_and_says_so(tmp_path, monkeypatch):
