@@ -38,8 +38,8 @@ class Loader:
         world: how many processes share a global batch.
 
     Yields:
-        `Batch`es on ``device``: images (B, C, H, W) float32, normalised; labels (B,) int64; rows (B,) int64, those of
-        the split (`Split.rows`).
+        `Batch`es on ``device``: images (B, C, H, W) float32, normalised; labels (B,) int64, or (B, classes)
+        float32 where the split has soft ones; rows (B,) int64, those of the split (`Split.rows`).
 
     Raises:
         ValueError: for an unknown augmentation, a batch size below 1, a rank outside the world, or global
@@ -72,7 +72,8 @@ class Loader:
         self.schedule = Schedule(
             len(split), batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed, rank=rank, world=world
         )
-        self.images, self.labels, self.rows = (part.to(device) for part in (split.images, split.labels, split.rows))
+        labels = split.labels if split.soft is None else split.soft
+        self.images, self.labels, self.rows = (part.to(device) for part in (split.images, labels, split.rows))
         self.mean, self.std, self.augment, self.seed = tuple(mean), tuple(std), augment, seed
         self._next_epoch = 0
         normalise(self.images[:0], self.mean, self.std)  # a wrong number of channels is found here, not later

@@ -1,6 +1,6 @@
 """The two records of this room: a `Split` is rows of pictures with labels, a `Dataset` is three of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -32,6 +32,8 @@ class Split:
             ``image[:, y0:y1, x0:x1]`` is the box.
         rows: (N,) int64, the number of each row in the set's own file, whatever was held out, limited or selected
             since; 0..N-1 where None is given.
+        soft: (N, classes) float32 or None: a distribution over the classes for each row, which is then what it is
+            trained on in place of ``labels``. Mixed images have one.
 
     Raises:
         ValueError: where a dtype or a shape is another one.
@@ -48,6 +50,7 @@ class Split:
     masks: Tensor | None = None
     boxes: Tensor | None = None
     rows: Tensor | None = None
+    soft: Tensor | None = None
 
     def __post_init__(self) -> None:
         _expect(self.images, "images", torch.uint8, (None, None, None, None))
@@ -60,6 +63,8 @@ class Split:
         if self.rows is None:
             object.__setattr__(self, "rows", torch.arange(count, device=self.labels.device))
         _expect(self.rows, "rows", torch.int64, (count,))
+        if self.soft is not None:
+            _expect(self.soft, "soft", torch.float32, (count, None))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -67,7 +72,7 @@ class Split:
     def subset(self, indices: Tensor) -> "Split":
         """Take the rows ``indices`` (int64, or a boolean mask of length N) in that order."""
         take = lambda part: None if part is None else part[indices]  # noqa: E731
-        return Split(self.images[indices], self.labels[indices], take(self.masks), take(self.boxes), take(self.rows))
+        return Split(*(take(getattr(self, each.name)) for each in fields(self)))
 
     def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Compute the mean and the standard deviation of every channel, in units where white is 1.
@@ -109,7 +114,7 @@ class Dataset:
         std: standard deviation of every channel over the same rows.
 
     Raises:
-        ValueError: where a label of a split is no class.
+        ValueError: where a label of a split is no class, or soft labels are for another number of classes.
 
     Example:
         >>> from mixlab.data import load
@@ -130,7 +135,12 @@ class Dataset:
 
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test"):
-            labels = getattr(self, name).labels
+            labels, soft = getattr(self, name).labels, getattr(self, name).soft
+            if soft is not None and soft.shape[1] != self.num_classes:
+                raise ValueError(
+                    f"expected soft {name} labels for the {self.num_classes} classes of {self.name}, received"
+                    f" {soft.shape[1]} for each row"
+                )
             if len(labels) and not 0 <= labels.min() <= labels.max() < self.num_classes:
                 received = f"{int(labels.min())} to {int(labels.max())}"
                 raise ValueError(

@@ -27,11 +27,12 @@ def fingerprint(model: nn.Module, risk: nn.Module, dataset: Dataset, recipe: Rec
       count, since training changes them and a checkpoint brings them; frozen ones (a teacher's) do. Buffers of a risk
       (weights of the classes, say) count with the values that they have before training: a risk that remembers
       something is built anew for `fit` to continue its run.
-    - Data: the name, every image, label and row number of the three splits, mean and deviation.
+    - Data: the name, every image, label, row number and soft label of the three splits, mean and deviation.
     - The recipe, and `options` as they are.
     """
     splits = dataset.train, dataset.validation, dataset.test
-    contents = _checksum(*(part for split in splits for part in (split.images, split.labels, split.rows)),
+    parts = [part for split in splits for part in (split.images, split.labels, split.rows, split.soft)]
+    contents = _checksum(*(part for part in parts if part is not None),
                          torch.tensor([dataset.mean, dataset.std], dtype=torch.float64))
     return {
         "model": f"{type(model).__name__} {_digest(_shown(model) + described(model))}",
