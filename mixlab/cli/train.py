@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
@@ -10,7 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mixlab.cli.options import named_values
+
 if TYPE_CHECKING:
+    from torch import nn
+
+    from mixlab.data import Dataset
     from mixlab.reproduce.plan import Run
     from mixlab.train import Result
 
@@ -28,7 +32,8 @@ RISK_OPTIONS = {
 
 @app.command()
 def train(
-    data: Annotated[str, typer.Option(help="Name of a data set; `mixlab data list` shows them.")],
+    data: Annotated[str, typer.Option(help="Name of a data set, as `mixlab data list` shows them, or a folder of "
+                                      "`mixlab mix`.")],
     model: Annotated[str, typer.Option(help="Name of a network, e.g. preact-resnet18.")],
     mixer: Annotated[str, typer.Option(help="Name of a mixer, e.g. dcutmix or puzzlemix; `none` is ERM.")] = "none",
     k: Annotated[int | None, typer.Option(help="Images per mix.")] = None,
@@ -78,8 +83,11 @@ def train(
     compile: Annotated[bool | None, typer.Option(help="Compile the network.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch.")] = 1,
     log: Annotated[str, typer.Option(help="Curves in --out: csv, or tensorboard as well.")] = "csv",
+    save_teacher: Annotated[Path | None, typer.Option(help="File for the trained network, as `mixlab mix` takes "
+                                                      "one.")] = None,
 ) -> None:
     """Train a network and print its test error."""
+    from mixlab.models import Teacher
     from mixlab.reproduce.plan import Run
     from mixlab.risk.registry import RISKS
     from mixlab.train import write_record
@@ -91,10 +99,12 @@ def train(
         _check_no_folder(resume, every, log)
     elif first:
         _check_folder(out, resume)
+    if save_teacher is not None and save_teacher.is_dir():
+        raise ValueError(f"expected a file to --save-teacher in, received the folder {save_teacher}")
     limits = known_budget(budget)
     unmixed, local = mixer == "none", {"local_lambda": _number_or_random(local_lambda)}
     # λ is the mixer's that is named, or that of the risk's own mixer.
-    mixing = _mixer(mixer, k, alpha, pairing, limits.pairing, **({} if unmixed else local)) | _settings(mixer_option)
+    mixing = _mixer(mixer, k, alpha, pairing, limits.pairing, **({} if unmixed else local)) | named_values("--mixer-option", mixer_option)
     named = _name(risk, mixing, manifold)
     spec = _risk(
         named, mixing, probability, layer, label_smoothing=label_smoothing, clean=clean, clean_weight=clean_weight,
@@ -108,13 +118,17 @@ def train(
         width=width or (limits.width if model.startswith("preact") else None),
         options={} if dropout is None else {"dropout": dropout}, device=device,
         precision=precision or limits.precision,
-        compile=limits.compile and RISKS[named].compilable if compile is None else compile,
+        compile=limits.compile and RISKS[named].compilable if compile is None else compile, **_validation(data),
     )
-    result = _carry_out(run, out, processes=processes, every=every, log=log, progress=True)
+    model, dataset, result = _carry_out(run, out, processes=processes, every=every, log=log, progress=True)
     if first and out is not None:
         config = run.as_dict() | {"processes": processes}  # partners and batch statistics are those of a process
         record = result.record(experiment="train", row=run.row, budget=budget, seed=seed, config=config)
         write_record(out / "record.json", record)
+    if first and save_teacher is not None:
+        images, classes = dataset.train.images, dataset.num_classes
+        teacher = Teacher(model, mean=dataset.mean, std=dataset.std)
+        teacher.save(save_teacher, name=run.model, num_classes=classes, in_channels=images.shape[1], width=run.width)
     if first:
         _show(run, result)
 
@@ -142,12 +156,12 @@ def _check_folder(out: Path, resume: bool) -> None:
         typer.echo(f"there is nothing to continue in {out}: a new run starts", err=True)
 
 
-def _carry_out(run: Run, out: Path | None, **options) -> Result:
+def _carry_out(run: Run, out: Path | None, **options) -> tuple[nn.Module, Dataset, Result]:
     """Train; too little memory, on the GPU or beside it, is told in one line."""
     from mixlab.reproduce.execute import train as fitted
 
     try:
-        return fitted(run, out, **options)[2]
+        return fitted(run, out, **options)
     except RuntimeError as error:
         if not (found := re.search(r"(CUDA out of memory|can't allocate memory|not enough memory)[^.]*", str(error))):
             raise
@@ -156,9 +170,20 @@ def _carry_out(run: Run, out: Path | None, **options) -> Result:
 
 def _limit(data: str, limit: int | None) -> int | None:
     """The budget's number of training images, if the set has more; a small set is used whole."""
+    from mixlab.data.mixed import is_written, manifest_of
     from mixlab.data.registry import find
 
-    return None if limit is None or find(data).rows[0] <= limit else limit
+    if limit is None:
+        return None
+    rows = manifest_of(data)[0]["count"] if is_written(data) else find(data).rows[0]
+    return None if rows <= limit else limit
+
+
+def _validation(data: str) -> dict:
+    """No validation split of mixed images, which say nothing of others."""
+    from mixlab.data.mixed import is_written
+
+    return {"validation": 0.0} if is_written(data) else {}
 
 
 def _mixer(name: str, k: int | None, alpha: float | None, pairing: str | None, usual: str, **others) -> dict:
@@ -171,20 +196,6 @@ def _mixer(name: str, k: int | None, alpha: float | None, pairing: str | None, u
         pairing = usual
     options = {"k": k, "alpha": alpha, "pairing": pairing, **others}
     return {"name": name} | {option: value for option, value in options.items() if value is not None}
-
-
-def _settings(texts: list[str] | None) -> dict:
-    """What --mixer-option says: values are JSON, and text where they are not."""
-    settings = {}
-    for text in texts or []:
-        name, equals, value = text.partition("=")
-        if not equals or name in ("", "name"):
-            raise ValueError(f"expected a --mixer-option NAME=VALUE, received {text!r}")
-        try:
-            settings[name] = json.loads(value)
-        except json.JSONDecodeError:
-            settings[name] = value
-    return settings
 
 
 def _name(risk: str | None, mixer: dict, manifold: bool) -> str:

@@ -7,7 +7,7 @@ import torch
 
 from mixlab.checks import whole
 from mixlab.data.mixed import is_written, read_mixed
-from mixlab.data.registry import SOURCES, data_root, find
+from mixlab.data.registry import data_root, find
 from mixlab.data.split import Dataset, Split
 from mixlab.data.stratify import allocate, draw_per_class, hold_out
 from mixlab.rng import generator
@@ -50,7 +50,7 @@ def load(
         >>> len(data.train), len(data.validation), len(data.test), data.train.images.dtype
         (1000, 145, 359, torch.uint8)
     """
-    written = name not in SOURCES and is_written(name)
+    written = is_written(name)
     validation = (0.0 if written else 0.1) if validation is None else validation
     if not 0 <= validation < 1:
         raise ValueError(f"expected a validation fraction from 0 to below 1, received {validation}")

@@ -39,6 +39,7 @@ import torch
 from torch import Tensor
 
 from mixlab.data.checksums import read_checked
+from mixlab.data.registry import SOURCES
 from mixlab.data.split import Split
 
 __all__ = ["FORMAT", "MANIFEST", "described", "is_written", "manifest_of", "read_mixed", "read_parts", "read_shard",
@@ -50,13 +51,15 @@ _SHARD = re.compile(r"(\d{5,})-([0-9a-f]{64})\.npz")
 
 
 def is_written(name: str | os.PathLike) -> bool:
-    """Whether a name means the folder of a written set: it holds a manifest, or has a separator as no set's name has.
+    """Whether a name means the folder of a written set: it is no set's name, and has a separator or names a manifest.
 
     Example:
         >>> is_written("digits"), is_written("runs/mine")
         (False, True)
     """
     text = os.fspath(name)
+    if text in SOURCES:
+        return False
     return (Path(text) / MANIFEST).is_file() or any(mark and mark in text for mark in (os.sep, os.altsep))
 
 

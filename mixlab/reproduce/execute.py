@@ -24,7 +24,7 @@ def dataset_of(run: Run) -> Dataset:
         return data
     draws = generator(run.seed, "corrupt")
     labels, _ = corrupt_labels(data.train.labels, run.corrupt, len(data.classes), draws)
-    return replace(data, train=replace(data.train, labels=labels))
+    return replace(data, train=replace(data.train, labels=labels, soft=None))
 
 
 def model_of(run: Run, data: Dataset) -> nn.Module:
