@@ -121,7 +121,7 @@ def _train(
     recipe, data = recipe_of(run), dataset_of(run)
     model = model_of(run, data)
     spec, measures = prepare(run, data, Path(shared)) if prepare else (run.risk, {})
-    risk = build_risk(spec, model=model, classes=data.num_classes, generator=generator(run.seed, "risk"))
+    risk = build_risk(spec, model=model, classes=data.num_classes, generator=generator(run.seed, "risk"), data=data)
     result = fit(model, risk, data, recipe, seed=run.seed, device=run.device, precision=run.precision,
                  compile=run.compile, checkpoint=folder, **options)
     return model, data, result, dict(measures)

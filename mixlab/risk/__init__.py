@@ -4,6 +4,7 @@ A risk is a module with `risk(model, batch, step=s, generator=g) -> loss`, see `
 """
 
 from mixlab.risk.base import Risk
+from mixlab.risk.distillation import DistillationRisk
 from mixlab.risk.empirical import EmpiricalRisk
 from mixlab.risk.lamix import LaMixRisk
 from mixlab.risk.loss import soft_cross_entropy
@@ -14,6 +15,7 @@ from mixlab.risk.vicinal import VicinalRisk
 from mixlab.risk.vicinity import SampledRisk
 
 __all__ = [
+    "DistillationRisk",
     "EmpiricalRisk",
     "LaMixRisk",
     "ManifoldRisk",

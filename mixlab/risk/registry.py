@@ -6,8 +6,12 @@ from collections.abc import Mapping
 
 from torch import Generator, nn
 
+from mixlab.data import Dataset
+from mixlab.data.mixed import read_mixed
 from mixlab.mixers import ManifoldMixup, from_config
+from mixlab.models import Teacher
 from mixlab.risk.base import Risk
+from mixlab.risk.distillation import DistillationRisk
 from mixlab.risk.empirical import EmpiricalRisk
 from mixlab.risk.lamix import LaMixRisk, linear_head
 from mixlab.risk.manifold import ManifoldRisk
@@ -21,40 +25,50 @@ RISKS: dict[str, type[Risk]] = {
     "manifold": ManifoldRisk,
     "lamix": LaMixRisk,
     "saliency": SaliencyRisk,
+    "distillation": DistillationRisk,
 }
 
 
 def build_risk(
-    spec: Mapping, *, model: nn.Module | None = None, classes: int | None = None, generator: Generator | None = None
+    spec: Mapping, *, model: nn.Module | None = None, classes: int | None = None, generator: Generator | None = None,
+    data: Dataset | None = None,
 ) -> Risk:
     """The risk that a specification names, for a network and its data.
 
     Args:
         spec: `{"name": "empirical", "label_smoothing": 0.1}`, `{"name": "vicinal", "mixer": {...}}`,
-            `{"name": "manifold", "mixer": {...}, "layers": [...]}`, `{"name": "lamix", "beta": 0.5}` or
-            `{"name": "saliency", "mixer": {...}, "clean": 1.0}`, with the arguments of the risk's class. A mixer is
-            what `mixlab.mixers.from_config` takes: `{"name": "dcutmix", "k": 5, ...}`. LaMix finds the network's linear
-            head (`layer`) and the scale of its logits (`scale`: the network's `logit_scale`, 1 if it has none), unless
-            they are given.
+            `{"name": "manifold", "mixer": {...}, "layers": [...]}`, `{"name": "lamix", "beta": 0.5}`,
+            `{"name": "saliency", "mixer": {...}, "clean": 1.0}` or `{"name": "distillation", "teacher": {...},
+            "images": "made/cutmix"}`, with the arguments of the risk's class. A mixer is what
+            `mixlab.mixers.from_config` takes: `{"name": "dcutmix", "k": 5, ...}`. LaMix finds the network's linear head
+            (`layer`) and the scale of its logits (`scale`: the network's `logit_scale`, 1 if it has none), unless they
+            are given. A teacher is `{"checkpoint": "teacher.pt", "checksum": "..."}`, the checksum if it is to be
+            compared, and `mean` and `std` of the images that it is given; `images` is the folder of a written set.
         model: the network to be trained. A risk looks at it and does not keep it.
         classes: number of logits.
-        generator: source of initial weights, for a risk that has some. The risks that need none of the three do
-            without.
+        generator: source of initial weights, for a risk that has some.
+        data: what is trained on. Teachers (a mixer's, too) and written sets for which no `mean` and `std` are given
+            have those by which its images are normalised. A risk that needs none of the four does without.
 
     Raises:
-        ValueError: if the name is unknown, an option is missing or superfluous, or the risk needs a network and a
-            number of classes and they are not there or do not fit.
+        ValueError: if the name is unknown, an option is missing or superfluous, the risk needs a network, a number of
+            classes or data and they are not there or do not fit, or a file is damaged or another one.
+        FileNotFoundError: if a teacher or a written set is not there.
 
     Example:
         >>> build_risk({"name": "empirical", "label_smoothing": 0.1})
         EmpiricalRisk(label_smoothing=0.1)
     """
-    options = dict(spec) if isinstance(spec, Mapping) else {"name": spec}
+    options = _normalised(spec, data) if isinstance(spec, Mapping) else {"name": spec}
     name = options.pop("name", None)
     if not isinstance(name, str) or name not in RISKS:
         raise ValueError(f"expected a risk of {', '.join(RISKS)}, received {name!r}")
     if "mixer" in options:
         options["mixer"] = from_config(options["mixer"])
+    if "teacher" in options:
+        options["teacher"] = _teacher(options["teacher"])
+    if "images" in options:
+        options["images"] = read_mixed(options["images"])[0]
     try:
         if name == "manifold":
             return _manifold(**options)
@@ -63,6 +77,24 @@ def build_risk(
         return RISKS[name](**options)
     except TypeError as error:
         raise ValueError(f"risk {name!r} cannot be built from {options}: {error}") from error
+
+
+def _normalised(spec: Mapping, data: Dataset | None) -> dict:
+    """A specification in which teachers and sets know the moments of the data, where they are given none."""
+    moments = {} if data is None else {"mean": data.mean, "std": data.std}
+    inner = {name: _normalised(part, data) if isinstance(part, Mapping) else part for name, part in spec.items()}
+    if isinstance(inner.get("teacher"), dict):
+        inner["teacher"] = moments | inner["teacher"]
+    return moments | inner if "images" in inner else inner
+
+
+def _teacher(spec: Mapping) -> Teacher:
+    """The teacher of a file, for images of the moments that are given with it."""
+    if not isinstance(spec, Mapping) or not {"checkpoint"} <= set(spec) <= {"checkpoint", "checksum", "mean", "std"}:
+        raise ValueError("expected a teacher such as {'checkpoint': 'teacher.pt'}, with a checksum, mean and std at "
+                         f"most, received {spec!r}")
+    teacher = Teacher.load(spec["checkpoint"], spec.get("checksum"))
+    return teacher.for_images(spec["mean"], spec.get("std")) if "mean" in spec else teacher
 
 
 def _lamix(
