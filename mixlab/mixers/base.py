@@ -87,9 +87,9 @@ class Mixer:
         """Draw one mix for a batch: all randomness is here.
 
         Args:
-            images: ``(B, C, H, W)``; methods without regions take any ``(B, ...)``. Only SMOTE and Puzzle Mix look at
-                the values.
-            labels: ``(B,)`` class indices; only SMOTE needs them.
+            images: ``(B, C, H, W)``; methods without regions take any ``(B, ...)``. Only SMOTE, Puzzle Mix and
+                SuperMix look at the values.
+            labels: ``(B,)`` class indices; only SMOTE needs them, SuperMix asks its teacher.
             saliency: ``(B, H, W)``, how much every pixel matters, >= 0 (:mod:`mixlab.saliency`). Mixers with
                 ``needs_saliency`` need one, others do not look at it.
             generator: source of randomness. Numbers are drawn on its device, and the mix is moved to the images'. An

@@ -11,6 +11,8 @@ law is another one, shares the partners alone).
 - *Which label?* ``NominalCutMix`` weighs labels with the λ that was drawn instead of the share that was pasted.
 - *Which saliency?* ``ReplacedSaliency`` tells any mixer that of another image, a random one, or a constant one.
 - *Which place?* ``SharesInBoxes`` pastes what a mixer of pairs would show of the partner as one box, anywhere.
+- *Which partners?* ``DistinctPredictions`` gives any mixer partners as SuperMix's: of distinct predicted classes.
+- *Whose masks?* ``ShuffledMasks`` shows a row and its partners through the masks of another row.
 """
 
 from dataclasses import dataclass, replace
@@ -24,10 +26,13 @@ from mixlab.mix import Mix
 from mixlab.mixers.base import Mixer, Wrapper, draw_shares, image_size
 from mixlab.mixers.linear import Mixup
 from mixlab.mixers.regional import CutMix, clipped_boxes
+from mixlab.mixers.supermix import ask, check_teacher, distinct_partners
+from mixlab.models.teacher import Teacher
 from mixlab.saliency import smooth_random_saliency
 
 __all__ = [
     "CONTROLS",
+    "DistinctPredictions",
     "DominantMixup",
     "ErasedBox",
     "InputMixup",
@@ -37,6 +42,7 @@ __all__ = [
     "PatchCutMix",
     "ReplacedSaliency",
     "SharesInBoxes",
+    "ShuffledMasks",
     "TiltedMixup",
 ]
 
@@ -311,6 +317,80 @@ def _sides(shares: Tensor, size: tuple[int, int]) -> Tensor:
     off = (heights * widths - area).abs()
     best = (off + (heights - height * side).abs() + (widths - width * side).abs()).argmin(1)
     return torch.stack([heights[best], widths.gather(1, best[:, None])[:, 0]], dim=1).long()
+
+
+@dataclass(frozen=True)
+class DistinctPredictions(Wrapper):
+    """Another mixer under SuperMix's pair rule: its masks as drawn, its partners of distinct predicted classes.
+
+    The mixer draws first, and partners are drawn after that (:func:`mixlab.mixers.distinct_partners`).
+
+    Args:
+        mixer: what draws the masks.
+        teacher: what predicts classes; it takes images as they are given here.
+
+    Raises:
+        ValueError: for a ``mixer`` or a ``teacher`` that is none; from ``draw``, for fewer rows than are mixed, or a
+            teacher whose logits are not finite.
+
+    Example:
+        >>> from mixlab.models import Teacher
+        >>> images = torch.tensor([0.0, 0.0, 1.0]).view(3, 1, 1, 1).expand(3, 1, 2, 2)
+        >>> brighter = torch.nn.Sequential(torch.nn.AvgPool2d(2), torch.nn.Flatten(), torch.nn.Linear(1, 2))
+        >>> _ = brighter[2].weight.data.copy_(torch.tensor([[-1.0], [1.0]])), brighter[2].bias.data.zero_()
+        >>> DistinctPredictions(CutMix(), Teacher(brighter)).draw(images - 0.5).sources[:2].tolist()
+        [[0, 2], [1, 2]]
+    """
+
+    teacher: Teacher
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_teacher(self.teacher)
+
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
+        mix = self.mixer._draw(images, labels, saliency, generator)
+        if mix.k == 1:
+            return mix
+        predicted = ask(self.teacher, images)[1].argmax(1)
+        sources = distinct_partners(predicted, mix.k, generator)[0].to(mix.sources.device)
+        return Mix.trusted(sources, mix.form, mix.weights, mix.fill, anchored=True)
+
+
+@dataclass(frozen=True)
+class ShuffledMasks(Wrapper):
+    """The partners of a mixer, shown through the masks that were made for another row.
+
+    Shares and label weights go with the masks. Whose masks a row gets is drawn after the mixer's numbers, so that no
+    row keeps its own: all rows stand in one random circle, and hand their masks on. A row alone in its batch keeps its
+    own.
+
+    Args:
+        mixer: what draws partners and masks.
+
+    Raises:
+        ValueError: for a ``mixer`` that is none.
+
+    Example:
+        >>> images, g = torch.rand(2, 1, 8, 8), torch.Generator
+        >>> own = CutMix().draw(images, generator=g().manual_seed(0))
+        >>> mix = ShuffledMasks(CutMix()).draw(images, generator=g().manual_seed(0))
+        >>> torch.equal(mix.sources, own.sources), torch.equal(mix.shares, own.shares.flip(0))
+        (True, True)
+    """
+
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
+    ) -> Mix:
+        mix = self.mixer._draw(images, labels, saliency, generator)
+        circle = torch.randperm(len(mix), generator=generator, device=generator.device).to(mix.sources.device)
+        giver = torch.empty_like(circle)
+        giver[circle] = circle.roll(1)
+        moved = {name: part[giver] for name, part in vars(mix.form).items() if isinstance(part, Tensor)}
+        return Mix.trusted(mix.sources, replace(mix.form, **moved), mix.weights[giver], mix.fill,
+                           anchored=vars(mix).get("anchored"))
 
 
 #: The name of every control that is a mixer by itself, for records; those made of mixers are in the registry.

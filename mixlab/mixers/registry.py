@@ -9,16 +9,18 @@ from torch import Tensor
 from mixlab.mixers.base import Mixer
 from mixlab.mixers.comixup import CoMixup
 from mixlab.mixers.compose import OneOf, PerSample, Sometimes
-from mixlab.mixers.controls import CONTROLS, ReplacedSaliency, SharesInBoxes
+from mixlab.mixers.controls import CONTROLS, DistinctPredictions, ReplacedSaliency, SharesInBoxes, ShuffledMasks
 from mixlab.mixers.dropout import Cutout, GridMask
 from mixlab.mixers.lamix import Average, Relabelled
 from mixlab.mixers.linear import SMOTE, DMixup, Identity, Mixup
 from mixlab.mixers.puzzlemix import PuzzleMix
 from mixlab.mixers.regional import CutMix, DCutMix, PastedCutMix, UnclippedCutMix
+from mixlab.mixers.supermix import SuperMix
+from mixlab.models.teacher import Teacher
 
 __all__ = ["MIXERS", "from_config", "to_config"]
 
-#: The name of every method that is built from plain numbers.
+#: The name of every method that is built from plain numbers, or, "supermix", from these and the file of a teacher.
 MIXERS: dict[str, type[Mixer]] = {
     "none": Identity,
     "mixup": Mixup,
@@ -33,6 +35,7 @@ MIXERS: dict[str, type[Mixer]] = {
     "average": Average,
     "puzzlemix": PuzzleMix,
     "comixup": CoMixup,
+    "supermix": SuperMix,
 }
 #: Mixers made of mixers.
 WRAPPERS: dict[str, type[Mixer]] = {
@@ -42,6 +45,8 @@ WRAPPERS: dict[str, type[Mixer]] = {
     "relabelled": Relabelled,
     "replaced-saliency": ReplacedSaliency,
     "shares-in-boxes": SharesInBoxes,
+    "distinct-predictions": DistinctPredictions,
+    "shuffled-masks": ShuffledMasks,
 }
 
 
@@ -51,9 +56,11 @@ def from_config(config: Mapping) -> Mixer:
     Args:
         config: ``{"name": "dcutmix", "k": 5}``: a name of ``MIXERS``, of the book's controls, or of ``WRAPPERS``, which
             hold a ``mixer`` ("one-of": ``mixers``); beside it the mixer's arguments. What is left out has its default.
+            A ``teacher`` is what :meth:`mixlab.models.Teacher.from_config` reads.
 
     Raises:
-        ValueError: for anything but a mapping, an unknown name, or an argument that is superfluous or missing.
+        ValueError: for anything but a mapping, an unknown name, an argument that is superfluous or missing, or the file
+            of another teacher.
 
     Example:
         >>> from_config({"name": "sometimes", "p": 0.5, "mixer": {"name": "dcutmix", "k": 5}}).mixer.k
@@ -75,20 +82,22 @@ def from_config(config: Mapping) -> Mixer:
         options["mixer"] = from_config(options["mixer"])
     if isinstance(options.get("mixers"), (list, tuple)):
         options["mixers"] = [from_config(each) for each in options["mixers"]]
+    if isinstance(options.get("teacher"), Mapping):
+        options["teacher"] = Teacher.from_config(options["teacher"])
     if isinstance(options.get("fill"), list):
         options["fill"] = torch.tensor(options["fill"], dtype=torch.float32)
     return kinds[name](**options)
 
 
 def to_config(mixer: Mixer) -> dict:
-    """A mixer as plain data that JSON keeps; `from_config` gives an equal mixer back.
+    """A mixer as plain data that JSON keeps; `from_config` gives an equal mixer back, if with a teacher read anew.
 
     Args:
         mixer: any mixer of this package, wrappers included. Arguments at their defaults are left out. A ``fill`` that
             is a tensor becomes nested lists, or a number if it has no axes; lists come back as a float32 tensor.
 
     Raises:
-        ValueError: for a mixer that has no name here.
+        ValueError: for a mixer that has no name here, or a teacher that has no file.
 
     Example:
         >>> to_config(Sometimes(CutMix(), 0.5))
@@ -110,6 +119,8 @@ def to_config(mixer: Mixer) -> dict:
 def _plain(value: object) -> object:
     if isinstance(value, Mixer):
         return to_config(value)
+    if isinstance(value, Teacher):
+        return value.to_config()
     if isinstance(value, Tensor):
         return value.tolist()
     return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value

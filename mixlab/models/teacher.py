@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from hashlib import sha256
 from os import PathLike, fspath
@@ -190,6 +190,38 @@ class Teacher(nn.Module):
         if checksum is not None and teacher.checksum != checksum:
             raise ValueError(f"expected the teacher {checksum[:12]} at {path}, received {teacher.checksum[:12]}")
         return teacher
+
+    def to_config(self) -> dict:
+        """Plain data that `from_config` finds this teacher by: its file, its checksum, the moments it was adapted to.
+
+        Raises:
+            ValueError: where there is no file yet.
+        """
+        if self.checkpoint is None:
+            raise ValueError(f"expected a teacher with a file, which save() gives it, received {self!r}")
+        config = {"checkpoint": self.checkpoint, "checksum": self.checksum}
+        if (self.input_mean, self.input_std) != (self.mean, self.std):
+            config |= {"mean": list(self.input_mean), "std": list(self.input_std)}
+        return config
+
+    @classmethod
+    def from_config(cls, config: Mapping) -> Teacher:
+        """Read a teacher by what records and command lines have.
+
+        Args:
+            config: ``{"checkpoint": path}``, with its ``"checksum"``, and ``"mean"`` and ``"std"`` of the images it will
+                be given, where known.
+
+        Raises:
+            ValueError: for something else, or what `load` and `for_images` refuse.
+        """
+        known = {"checkpoint", "checksum", "mean", "std"}
+        if not isinstance(config, Mapping) or "checkpoint" not in config or set(config) - known:
+            raise ValueError(f"expected a teacher such as {{'checkpoint': 'teacher.pt'}}, with some of {sorted(known)}, "
+                             f"received {config!r}")
+        teacher = cls.load(config["checkpoint"], config.get("checksum"))
+        moments = config.get("mean"), config.get("std")
+        return teacher if moments == (None, None) else teacher.for_images(*moments)
 
 
 def _moments(mean: Sequence[float] | None, std: Sequence[float] | None) -> tuple:
