@@ -26,7 +26,7 @@ from mixlab.mix import Mix
 from mixlab.mixers.base import Mixer, Wrapper, draw_shares, image_size
 from mixlab.mixers.linear import Mixup
 from mixlab.mixers.regional import CutMix, clipped_boxes
-from mixlab.mixers.supermix import ask, check_teacher, distinct_partners
+from mixlab.mixers.supermix import Taught, ask, check_teacher, distinct_partners
 from mixlab.models.teacher import Teacher
 from mixlab.saliency import smooth_random_saliency
 
@@ -319,8 +319,8 @@ def _sides(shares: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.stack([heights[best], widths.gather(1, best[:, None])[:, 0]], dim=1).long()
 
 
-@dataclass(frozen=True)
-class DistinctPredictions(Wrapper):
+@dataclass(frozen=True, eq=False)
+class DistinctPredictions(Taught, Wrapper):
     """Another mixer under SuperMix's pair rule: its masks as drawn, its partners of distinct predicted classes.
 
     The mixer draws first, and partners are drawn after that (:func:`mixlab.mixers.distinct_partners`).

@@ -20,7 +20,7 @@ from mixlab.models.teacher import Teacher
 
 __all__ = ["MIXERS", "from_config", "to_config"]
 
-#: The name of every method that is built from plain numbers, or, "supermix", from these and the file of a teacher.
+#: The name of every method that is built from plain numbers.
 MIXERS: dict[str, type[Mixer]] = {
     "none": Identity,
     "mixup": Mixup,
@@ -35,7 +35,6 @@ MIXERS: dict[str, type[Mixer]] = {
     "average": Average,
     "puzzlemix": PuzzleMix,
     "comixup": CoMixup,
-    "supermix": SuperMix,
 }
 #: Mixers made of mixers.
 WRAPPERS: dict[str, type[Mixer]] = {
@@ -45,18 +44,25 @@ WRAPPERS: dict[str, type[Mixer]] = {
     "relabelled": Relabelled,
     "replaced-saliency": ReplacedSaliency,
     "shares-in-boxes": SharesInBoxes,
-    "distinct-predictions": DistinctPredictions,
     "shuffled-masks": ShuffledMasks,
 }
+#: Mixers that ask a teacher.
+TAUGHT: dict[str, type[Mixer]] = {"supermix": SuperMix, "distinct-predictions": DistinctPredictions}
+
+
+def _kinds() -> dict[str, type[Mixer]]:
+    """All of these, and the book's controls."""
+    return MIXERS | CONTROLS | WRAPPERS | TAUGHT
 
 
 def from_config(config: Mapping) -> Mixer:
     """Build a mixer from plain data, as a record or a command line has it.
 
     Args:
-        config: ``{"name": "dcutmix", "k": 5}``: a name of ``MIXERS``, of the book's controls, or of ``WRAPPERS``, which
-            hold a ``mixer`` ("one-of": ``mixers``); beside it the mixer's arguments. What is left out has its default.
-            A ``teacher`` is what :meth:`mixlab.models.Teacher.from_config` reads.
+        config: ``{"name": "dcutmix", "k": 5}``: a name of ``MIXERS``, of the book's controls, of ``WRAPPERS``, which
+            hold a ``mixer`` ("one-of": ``mixers``), or of ``TAUGHT``, which hold a ``teacher`` as
+            :meth:`mixlab.models.Teacher.from_config` reads it; beside it the mixer's arguments. What is left out has
+            its default.
 
     Raises:
         ValueError: for anything but a mapping, an unknown name, an argument that is superfluous or missing, or the file
@@ -69,7 +75,7 @@ def from_config(config: Mapping) -> Mixer:
     if not isinstance(config, Mapping):
         raise ValueError(f"expected a mixer such as {{'name': 'mixup'}}, received {config!r}")
     options = dict(config)
-    name, kinds = options.pop("name", None), MIXERS | CONTROLS | WRAPPERS
+    name, kinds = options.pop("name", None), _kinds()
     if not isinstance(name, str) or name not in kinds:
         raise ValueError(f"expected a mixer of {sorted(kinds)}, received {name!r}")
     known = {each.name: each for each in fields(kinds[name])}
@@ -90,7 +96,7 @@ def from_config(config: Mapping) -> Mixer:
 
 
 def to_config(mixer: Mixer) -> dict:
-    """A mixer as plain data that JSON keeps; `from_config` gives an equal mixer back, if with a teacher read anew.
+    """A mixer as plain data that JSON keeps; `from_config` gives an equal mixer back.
 
     Args:
         mixer: any mixer of this package, wrappers included. Arguments at their defaults are left out. A ``fill`` that
@@ -105,7 +111,7 @@ def to_config(mixer: Mixer) -> dict:
         >>> from_config(to_config(CutMix(0.2))) == CutMix(0.2)
         True
     """
-    names = {kind: name for name, kind in (MIXERS | CONTROLS | WRAPPERS).items()}
+    names = {kind: name for name, kind in _kinds().items()}
     if type(mixer) not in names:
         raise ValueError(f"expected a mixer of {sorted(names.values())}, received {mixer!r}")
     config = {"name": names[type(mixer)]}

@@ -28,7 +28,7 @@ on the K classes), and how much pixels are blended.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -274,6 +274,23 @@ def polyak_step(loss: Tensor, gradient: Tensor, direction: Tensor) -> Tensor:
 # The mixer.
 
 
+class Taught:
+    """A mixer that holds a teacher: equal to another with equal settings and a teacher of the same weights.
+
+    (Networks are equal to themselves alone, on which torch relies.)
+    """
+
+    def _value(self) -> tuple:
+        values = (getattr(self, each.name) for each in fields(self))
+        return type(self), *(value.identity if isinstance(value, Teacher) else value for value in values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Taught) and self._value() == other._value()
+
+    def __hash__(self) -> int:
+        return hash(self._value())
+
+
 class Solution(NamedTuple):
     """What SuperMix found for a batch.
 
@@ -295,8 +312,8 @@ class Solution(NamedTuple):
     path: Tensor | None = None
 
 
-@dataclass(frozen=True)
-class SuperMix(Mixer):
+@dataclass(frozen=True, eq=False)
+class SuperMix(Taught, Mixer):
     r"""Mix K images with masks in which a teacher recognises all of them.
 
     Args:
