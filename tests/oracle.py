@@ -23,10 +23,24 @@ from mixlab.mixers import (
     PerSample,
     PuzzleMix,
     Relabelled,
+    ShuffledMasks,
     Sometimes,
+    SuperMix,
     UnclippedCutMix,
 )
-from mixlab.mixers.controls import ReplacedSaliency, SharesInBoxes
+from mixlab.mixers.controls import DistinctPredictions, ReplacedSaliency, SharesInBoxes
+from mixlab.models import Teacher
+
+
+class Brightness(torch.nn.Module):
+    """Logits of three classes for images of any size: the brighter the image, the surer of class 0 and not of 1."""
+
+    def forward(self, images):
+        mean = images.flatten(1).mean(1)
+        return torch.stack([mean, -mean, torch.zeros_like(mean)], dim=1)
+
+
+TEACHER = Teacher(Brightness())
 
 #: Every mixer, and compositions of them, as functions of the common options.
 ALL_MIXERS = {
@@ -60,19 +74,27 @@ ALL_MIXERS = {
     "comixup": lambda **o: CoMixup(mode="paper", m_part=5, sweeps=2, **o),
     "comixup-official": lambda **o: CoMixup(0.5, mode="official", m_part=4, sweeps=2, **o),
     "per-sample-comixup": lambda **o: PerSample(CoMixup(mode="paper", m_part=5, sweeps=1), 0.5, **o),
+    "supermix": lambda **o: SuperMix(TEACHER, side=3, max_iter=2, **o),
+    "supermix-k3": lambda **o: SuperMix(TEACHER, k=3, step="newton", tv=250.0, side=3, max_iter=2, **o),
+    "distinct-cutmix": lambda **o: DistinctPredictions(CutMix(), TEACHER, **o),
+    "shuffled-cutmix": lambda **o: ShuffledMasks(CutMix(), **o),
+    "shuffled-supermix": lambda **o: ShuffledMasks(SuperMix(TEACHER, side=3, max_iter=2), **o),
     "one-of": lambda **o: OneOf([Mixup(0.8), PastedCutMix(3), GridMask()], [0.3, 0.4, 0.3], **o),
     "nested-compositions": lambda **o: Sometimes(OneOf([PerSample(CutMix(), 0.7), DMixup(4)]), 0.9, **o),
 }
 
 #: Mixers that blend no pixels, whatever they draw.
-_BLENDING = ("mixup", "smote", "average", "puzzlemix", "one-of", "nested-compositions")
+_BLENDING = ("mixup", "smote", "average", "puzzlemix", "supermix", "one-of", "nested-compositions")
 HARD = [name for name in ALL_MIXERS if not any(word in name for word in _BLENDING)]
 
 #: Mixers that leave the label alone although they hide pixels.
 HIDING = ["cutout", "gridmask", "per-sample-cutout", "one-of"]
 
 #: Mixers whose label weights are declared, and are not the shares of pixels.
-DECLARED = ["average", "average-fixed", "relabelled-average"]
+DECLARED = ["average", "average-fixed", "relabelled-average", "supermix", "supermix-k3", "shuffled-supermix"]
+
+#: The fewest rows a mixer can mix; 1 for those that are not here. They ask a teacher, whose classes have to differ.
+FEWEST = {"supermix": 2, "supermix-k3": 3, "shuffled-supermix": 2, "distinct-cutmix": 2}
 
 #: Mixers that look at a saliency, and draw nothing without one.
 SALIENT = [name for name in ALL_MIXERS if "puzzlemix" in name or "comixup" in name]
