@@ -456,7 +456,7 @@ class SuperMix(Taught, Mixer):
             going = ~done if stop else torch.ones_like(done)
             if taken == self.max_iter or not going.any():
                 break
-            gradient, = torch.autograd.grad(loss.sum(), current)
+            gradient, = torch.autograd.grad(loss, current, torch.ones_like(loss))  # rows are independent
             logits[active[going]] -= self._change(loss.detach(), gradient)[going]
             if not going.all():  # rows that are done leave
                 active, parts, classes, target = (each[going] for each in (active, parts, classes, target))

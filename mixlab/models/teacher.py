@@ -189,7 +189,8 @@ class Teacher(nn.Module):
             raise
         except Exception as error:  # a damaged archive may raise anything
             reason = str(error).partition("\n")[0]
-            raise ValueError(f"expected a teacher's file at {path}, received one that cannot be read: {reason}") from error
+            wrong = f"expected a teacher's file at {path}, received one that cannot be read: {reason}"
+            raise ValueError(wrong) from error
         if not intact:
             raise ValueError(f"expected a teacher's file at {path}, received one whose weights are damaged")
         if checksum is not None and teacher.checksum != checksum:
@@ -214,16 +215,16 @@ class Teacher(nn.Module):
         """Read a teacher by what records and command lines have.
 
         Args:
-            config: ``{"checkpoint": path}``, with its ``"checksum"``, and ``"mean"`` and ``"std"`` of the images it will
-                be given, where known.
+            config: ``{"checkpoint": path}``, where known with its ``"checksum"``, and with ``"mean"`` and ``"std"`` of
+                the images that it will be given.
 
         Raises:
             ValueError: for something else, or what `load` and `for_images` refuse.
         """
         known = {"checkpoint", "checksum", "mean", "std"}
         if not isinstance(config, Mapping) or "checkpoint" not in config or set(config) - known:
-            raise ValueError(f"expected a teacher such as {{'checkpoint': 'teacher.pt'}}, with some of {sorted(known)}, "
-                             f"received {config!r}")
+            raise ValueError("expected a teacher such as {'checkpoint': 'teacher.pt'}, with some of "
+                             f"{sorted(known)}, received {config!r}")
         teacher = cls.load(config["checkpoint"], config.get("checksum"))
         moments = config.get("mean"), config.get("std")
         return teacher if moments == (None, None) else teacher.for_images(*moments)
