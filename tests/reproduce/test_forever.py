@@ -1,13 +1,13 @@
 """A record is for ever: what was complete stays complete, whatever fields and names are added."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from mixlab.reproduce import Run, get, missing, names
-from mixlab.reproduce.execute import measure_of
+from mixlab.reproduce.execute import measure_of, preparation_of
 from mixlab.reproduce import plan
-from mixlab.reproduce.plan import ALIASES, MEASURES
+from mixlab.reproduce.plan import ALIASES, MEASURES, PREPARATIONS
 from mixlab.reproduce.runner import record_path
 from mixlab.train import read_record
 
@@ -57,6 +57,15 @@ def test_measures_have_short_names_and_the_old_ones_mean_the_same():
     assert run.same_as(run.as_dict() | {"measure": old})
     for name in (*MEASURES, *ALIASES):
         assert callable(measure_of(Run("a", "A", "shapes", "lenet", {}, "demo", 0, measure=name)))
+
+
+def test_preparations_have_short_names_and_are_no_part_of_runs_without_one():
+    plain = Run("a", "A", "shapes", "lenet", {}, "demo", 0)
+    assert PREPARATIONS and all(callable(preparation_of(replace(plain, prepare=name))) for name in PREPARATIONS)
+    assert "prepare" not in plain.as_dict()
+    prepared = Run(**plain.as_dict(), prepare="supermix")
+    assert prepared.as_dict()["prepare"] == "supermix" and Run(**prepared.as_dict()) == prepared
+    assert not prepared.same_as(plain.as_dict()) and prepared.digest() != plain.digest()
 
 
 def test_two_experiments_of_one_name_are_refused(monkeypatch):
