@@ -4,6 +4,7 @@ A risk is a module with `risk(model, batch, step=s, generator=g) -> loss`, see `
 """
 
 from mixlab.risk.base import Risk
+from mixlab.risk.crd import CRDRisk
 from mixlab.risk.distillation import DistillationRisk
 from mixlab.risk.empirical import EmpiricalRisk
 from mixlab.risk.lamix import LaMixRisk
@@ -15,6 +16,7 @@ from mixlab.risk.vicinal import VicinalRisk
 from mixlab.risk.vicinity import SampledRisk
 
 __all__ = [
+    "CRDRisk",
     "DistillationRisk",
     "EmpiricalRisk",
     "LaMixRisk",

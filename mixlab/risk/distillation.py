@@ -127,17 +127,16 @@ class DistillationRisk(Risk):
             ValueError: if teacher and student have another number of classes, the set's images another size than the
                 batch's, a fixed set is given no generator, or whatever the mixer finds wrong with the batch.
         """
-        return self._loss(model, *batch[:2], generator)
+        images, labels = batch[:2]
+        return self._loss(model, images, labels, *self._draw(model, images, labels, generator))
 
-    def _loss(self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator | None,
-              answers: Tensor | None = None) -> Tensor:
-        """The loss, where the teacher's answers to the natural images may be known already.
+    def _loss(self, model: nn.Module, images: Tensor, labels: Tensor, mixed: Tensor,
+              given: Callable[[int], Tensor] | None, answers: Tensor | None = None) -> Tensor:
+        """The loss of a draw, where the teacher's answers to the natural images may be known already.
 
         The student sees the natural images first in its batch: if a term here needs them, or another one that asked.
         """
-        nothing = images[:0]
-        own = images if self.clean or self.kd or answers is not None else nothing
-        mixed, given = self._draw(model, images, labels, generator) if self.mixed or self.kd_mixed else (nothing, None)
+        own = images if self.clean or self.kd or answers is not None else images[:0]
         if len(own) and len(mixed) and own.shape[1:] != mixed.shape[1:]:
             raise ValueError(f"expected a set of images of shape {tuple(own.shape[1:])}, as the batch's, received "
                              f"{tuple(mixed.shape[1:])}")
@@ -172,8 +171,10 @@ class DistillationRisk(Risk):
         return one_hot(answers.argmax(1), answers.shape[1]).to(answers.dtype)
 
     def _draw(self, model: nn.Module, images: Tensor, labels: Tensor,
-              generator: Generator | None) -> tuple[Tensor, Callable[[int], Tensor]]:
-        """Mixed images, and what gives their own labels for a number of classes."""
+              generator: Generator | None) -> tuple[Tensor, Callable[[int], Tensor] | None]:
+        """Mixed images, and what gives their own labels for a number of classes; no images where none are wanted."""
+        if not self.mixed and not self.kd_mixed:
+            return images[:0], None
         if self.mixer is not None:
             salient = getattr(self.mixer, "needs_saliency", False)
             seen = {"saliency": gradient_saliency(input_gradient(model, images, labels))} if salient else {}

@@ -11,6 +11,7 @@ from mixlab.data.mixed import read_mixed
 from mixlab.mixers import ManifoldMixup, from_config
 from mixlab.models import Teacher
 from mixlab.risk.base import Risk
+from mixlab.risk.crd import CRDRisk
 from mixlab.risk.distillation import DistillationRisk
 from mixlab.risk.empirical import EmpiricalRisk
 from mixlab.risk.lamix import LaMixRisk, linear_head
@@ -26,6 +27,7 @@ RISKS: dict[str, type[Risk]] = {
     "lamix": LaMixRisk,
     "saliency": SaliencyRisk,
     "distillation": DistillationRisk,
+    "crd": CRDRisk,
 }
 
 
@@ -42,8 +44,9 @@ def build_risk(
             "images": "made/cutmix"}`, with the arguments of the risk's class. A mixer is what
             `mixlab.mixers.from_config` takes: `{"name": "dcutmix", "k": 5, ...}`. LaMix finds the network's linear head
             (`layer`) and the scale of its logits (`scale`: the network's `logit_scale`, 1 if it has none), unless they
-            are given. A teacher is `{"checkpoint": "teacher.pt", "checksum": "..."}`, the checksum if it is to be
-            compared, and `mean` and `std` of the images that it is given; `images` is the folder of a written set.
+            are given; "crd" finds the heads of both networks, and has rows and labels from the data. A teacher is
+            `{"checkpoint": "teacher.pt", "checksum": "..."}`, the checksum if it is to be compared, and `mean` and
+            `std` of the images that it is given; `images` is the folder of a written set.
         model: the network to be trained. A risk looks at it and does not keep it.
         classes: number of logits.
         generator: source of initial weights, for a risk that has some.
@@ -74,6 +77,8 @@ def build_risk(
             return _manifold(**options)
         if name == "lamix":
             return _lamix(model, classes, generator, **options)
+        if name == "crd":
+            return _crd(model, classes, generator, data, **options)
         return RISKS[name](**options)
     except TypeError as error:
         raise ValueError(f"risk {name!r} cannot be built from {options}: {error}") from error
@@ -106,6 +111,18 @@ def _lamix(
     layer, linear = linear_head(model, classes, layer)
     options = {"scale": getattr(model, "logit_scale", 1.0)} | options
     return LaMixRisk(classes, linear.in_features, layer=layer, generator=generator, **options)
+
+
+def _crd(
+    model: nn.Module | None, classes: int | None, generator: Generator | None, data: Dataset | None, teacher: Teacher,
+    layer: str | None = None, teacher_layer: str | None = None, **options,
+) -> CRDRisk:
+    if model is None or classes is None or data is None:
+        raise ValueError("expected a model, a number of classes and data for the risk 'crd', which remembers each row")
+    layer, linear = linear_head(model, classes, layer)
+    teacher_layer, _ = linear_head(teacher.network, classes, teacher_layer)
+    return CRDRisk(teacher, rows=data.train.rows, labels=data.train.labels, width=linear.in_features, layer=layer,
+                   teacher_layer=teacher_layer, generator=generator, **options)
 
 
 def _manifold(mixer, layers: list[str]) -> ManifoldRisk:
