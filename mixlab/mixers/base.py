@@ -12,12 +12,14 @@ from mixlab import priors, rng
 from mixlab.checks import real, whole
 from mixlab.masks import MOST_SOURCES
 from mixlab.mix import Mix, check_classes
+from mixlab.models.teacher import Teacher
 
 __all__ = [
     "KMixer",
     "Mixer",
     "PairMixer",
     "PartnerMixer",
+    "Taught",
     "Wrapper",
     "check_alpha",
     "check_k",
@@ -265,6 +267,43 @@ class Wrapper(Mixer):
     @property
     def needs_saliency(self) -> bool:
         return self.mixer.needs_saliency
+
+
+class Taught:
+    """What mixers with a field ``teacher``, a :class:`mixlab.models.Teacher`, have in common.
+
+    Two are equal with equal settings and teachers of the same weights. (Networks are equal to themselves alone.)
+
+    Raises:
+        ValueError: for a ``teacher`` that is none.
+    """
+
+    def __post_init__(self):
+        if not isinstance(self.teacher, Teacher):
+            raise ValueError(f"expected a mixlab.models.Teacher, received {self.teacher!r}")
+        super().__post_init__()
+
+    def _ask(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The images as the teacher takes them, cut off from any gradient, and its finite logits (B, classes)."""
+        teacher = self.teacher.to(images.device)
+        dtype = next((each.dtype for each in teacher.parameters()), torch.promote_types(images.dtype, torch.float32))
+        wide = images.detach().to(dtype)
+        with torch.no_grad():
+            scores = teacher(wide)
+        if scores.ndim != 2 or not scores.isfinite().all():
+            received = f"shape {tuple(scores.shape)}" if scores.ndim != 2 else "NaN or infinite ones"
+            raise ValueError(f"expected finite logits (B, classes) from the teacher, received {received}")
+        return wide, scores
+
+    def _value(self) -> tuple:
+        values = (getattr(self, each.name) for each in fields(self))
+        return type(self), *(value.identity if isinstance(value, Teacher) else value for value in values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Taught) and self._value() == other._value()
+
+    def __hash__(self) -> int:
+        return hash(self._value())
 
 
 def check_alpha(alpha: float) -> None:

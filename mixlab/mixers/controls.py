@@ -23,10 +23,10 @@ from torch import Tensor
 from mixlab import priors, rng
 from mixlab.masks import Constant, NestedBoxes, first_slot
 from mixlab.mix import Mix
-from mixlab.mixers.base import Mixer, Wrapper, draw_shares, image_size
+from mixlab.mixers.base import Mixer, Taught, Wrapper, draw_shares, image_size
 from mixlab.mixers.linear import Mixup
 from mixlab.mixers.regional import CutMix, clipped_boxes
-from mixlab.mixers.supermix import Taught, ask, check_teacher, distinct_partners
+from mixlab.mixers.supermix import distinct_partners
 from mixlab.models.teacher import Teacher
 from mixlab.saliency import smooth_random_saliency
 
@@ -344,17 +344,13 @@ class DistinctPredictions(Taught, Wrapper):
 
     teacher: Teacher
 
-    def __post_init__(self):
-        super().__post_init__()
-        check_teacher(self.teacher)
-
     def _draw(
         self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
     ) -> Mix:
         mix = self.mixer._draw(images, labels, saliency, generator)
         if mix.k == 1:
             return mix
-        predicted = ask(self.teacher, images)[1].argmax(1)
+        predicted = self._ask(images)[1].argmax(1)
         sources = distinct_partners(predicted, mix.k, generator)[0].to(mix.sources.device)
         return Mix.trusted(sources, mix.form, mix.weights, mix.fill, anchored=True)
 

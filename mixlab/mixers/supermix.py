@@ -17,10 +17,10 @@ on the K classes), and how much pixels are blended.
 - *Misprints*: equation 3 has KL(f‖ŷ), which is infinite where ŷ is 0, and equation 5 has m(m - 1), which is least at ½.
   As in the public code it is KL(ŷ‖f) and m(1 - m) here; the printed ones are named options.
 - *The public code* stops a batch when 30 % of its rows are done and drops the others, pairs images of one class, too
-  (which are never done), and cuts and pads its filter with zeros. Here every row has its own end, all rows are
-  returned, with the best masks they had, and flagged.
-- *At least one step* is taken, as in the public code; Algorithm 1 looks before it. Else a pair that is recognised in the
-  plain average would get no masks.
+  (which are never done), and pads with zeros before it smooths. Here every row has its own end, and all rows are
+  returned, with the best masks they had and a flag.
+- *At least one step* is taken, as in the public code, so that pairs recognised in the plain average get masks, too;
+  Algorithm 1 looks before it.
 - *Labels*: the weights r, which are not the shares of pixels. The papers' students learn what the teacher says of the
   mixed image instead: :class:`mixlab.risk.DistillationRisk`.
 - *Limits*: K is at most the number of classes and of rows. Without enough predicted classes in a batch (an untrained
@@ -28,7 +28,7 @@ on the K classes), and how much pixels are blended.
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -39,7 +39,7 @@ from torch import Tensor
 from mixlab.checks import real, whole
 from mixlab.masks import Soft
 from mixlab.mix import Mix
-from mixlab.mixers.base import Mixer, check_alpha, check_k, check_non_negative, draw_shares, image_size
+from mixlab.mixers.base import Mixer, Taught, check_alpha, check_non_negative, draw_shares, image_size
 from mixlab.models.teacher import Teacher
 
 __all__ = [
@@ -274,23 +274,6 @@ def polyak_step(loss: Tensor, gradient: Tensor, direction: Tensor) -> Tensor:
 # The mixer.
 
 
-class Taught:
-    """A mixer that holds a teacher: equal to another with equal settings and a teacher of the same weights.
-
-    (Networks are equal to themselves alone, on which torch relies.)
-    """
-
-    def _value(self) -> tuple:
-        values = (getattr(self, each.name) for each in fields(self))
-        return type(self), *(value.identity if isinstance(value, Teacher) else value for value in values)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Taught) and self._value() == other._value()
-
-    def __hash__(self) -> int:
-        return hash(self._value())
-
-
 class Solution(NamedTuple):
     """What SuperMix found for a batch.
 
@@ -332,7 +315,7 @@ class SuperMix(Taught, Mixer):
 
     Raises:
         ValueError: for settings outside these ranges; from ``draw`` and ``solve``, for fewer rows or classes than K,
-            images that are not floating point, or a teacher whose logits are not finite.
+            images that are not floating point, or logits of the teacher that are not finite.
 
     Source: Dabouei, Soleymani, Taherkhani and Nasrabadi, "SuperMix: supervising the mixing data augmentation", 2021.
 
@@ -362,8 +345,6 @@ class SuperMix(Taught, Mixer):
 
     def __post_init__(self):
         super().__post_init__()
-        check_teacher(self.teacher)
-        check_k(self.k)
         check_alpha(self.alpha)
         check_non_negative(sparsity=self.sparsity, sigma=self.sigma, tv=self.tv)
         for name, least in (("k", 2), ("side", 1), ("max_iter", 1)):
@@ -398,8 +379,9 @@ class SuperMix(Taught, Mixer):
             generator: draws partners, then ratios.
             sources: ``(B, K)`` int64, given instead of drawn; so are ratios.
             ratios: ``(B, K)``, each row summing to 1.
-            stop: end a row with the step by which it is recognised; a row that never is has the masks of least
-                objective that it came by. Otherwise every row takes ``max_iter`` steps, and has the last masks.
+            stop: end a row with the first step after which it is recognised; a row that never is has the masks of least
+                objective among all it came by, the equal ones of the beginning included. Otherwise every row takes
+                ``max_iter`` steps, and has the last masks.
             keep_path: keep the mask logits of every step.
 
         Raises:
@@ -411,7 +393,7 @@ class SuperMix(Taught, Mixer):
         if len(images) < self.k:
             raise ValueError(f"expected at least k = {self.k} images to mix, received {len(images)}")
         generator = generator or self._own_generator()
-        wide, scores = ask(self.teacher, images)
+        wide, scores = self._ask(images)
         if scores.shape[1] < self.k:
             raise ValueError(f"expected k to be at most the teacher's {scores.shape[1]} classes, received {self.k}")
         predicted = scores.argmax(1)
@@ -420,6 +402,9 @@ class SuperMix(Taught, Mixer):
         if ratios is None:
             ratios = draw_shares(self.alpha, len(images), self.k, generator)
         sources, ratios = sources.to(wide.device), ratios.to(wide)
+        for name, each in (("sources", sources), ("ratios", ratios)):
+            if each.shape != (len(images), self.k):
+                raise ValueError(f"expected {name} of shape {(len(images), self.k)}, received {tuple(each.shape)}")
         classes = predicted[sources]
         target = soft_target(ratios, classes, scores.shape[1])
         logits, success, iterations, path = self._descend(wide[sources], classes, target, stop, keep_path)
@@ -478,26 +463,3 @@ class SuperMix(Taught, Mixer):
             return self.lr * gradient
         direction = smoothed(gradient, self.sigma) if self.step == "smoothed" else gradient
         return polyak_step(loss, gradient, direction).view(-1, 1, 1, 1) * direction
-
-
-def check_teacher(teacher: Teacher) -> None:
-    """Raise ValueError unless ``teacher`` is one."""
-    if not isinstance(teacher, Teacher):
-        raise ValueError(f"expected a mixlab.models.Teacher, received {teacher!r}")
-
-
-def ask(teacher: Teacher, images: Tensor) -> tuple[Tensor, Tensor]:
-    """The images in the teacher's dtype, cut off from any gradient, and its logits for them.
-
-    Raises:
-        ValueError: where these are not finite.
-    """
-    teacher.to(images.device)
-    dtype = next((each.dtype for each in teacher.parameters()), torch.promote_types(images.dtype, torch.float32))
-    wide = images.detach().to(dtype)
-    with torch.no_grad():
-        scores = teacher(wide)
-    if scores.ndim != 2 or not scores.isfinite().all():
-        raise ValueError("expected finite logits (B, classes) from the teacher, received "
-                         + (f"shape {tuple(scores.shape)}" if scores.ndim != 2 else "NaN or infinite ones"))
-    return wide, scores
