@@ -11,8 +11,9 @@ write such a file:
 
 and then `mixlab reproduce my-experiment --jobs 2` trains what has no record yet, and `load("my-experiment")` reads the
 records. A run is plain data; what else is to be measured on its trained network is named by `Run.measure`, which lives
-in the same file. Records go to `book/results/<experiment>/<run>.json` and are committed; checkpoints and logs go to
-`runs/` and are not.
+in the same file. What its risk needs to be made before, a teacher or a set of mixed images, is named by `Run.prepare`,
+and made once for all runs of the experiment. Records go to `book/results/<experiment>/<run>.json` and are committed;
+checkpoints, logs and what was prepared go to `runs/` and are not.
 """
 
 from mixlab.reproduce.execute import summary
