@@ -1,0 +1,117 @@
+"""`mixlab mix`: write mixed images to a folder, to train on them often."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mixlab.cli.options import named_values
+
+if TYPE_CHECKING:
+    from mixlab.data import Dataset, Split
+    from mixlab.mixers import Mixer
+    from mixlab.models import Teacher
+
+app = typer.Typer()
+SOLVER = "supermix"  # the method that asks a teacher how to mix, and whether it succeeded
+
+
+@app.command()
+def mix(
+    data: Annotated[str, typer.Option(help="Name of the data set to mix; `mixlab data list` shows them.")],
+    method: Annotated[str, typer.Option(help="Name of a mixer: supermix, which needs a --teacher, or cutmix, mixup and "
+                                        "others that need no saliency.")],
+    out: Annotated[Path, typer.Option(help="Folder for the set: new or empty, or one in which it was begun.")],
+    count: Annotated[int, typer.Option(help="Mixed images to write.")],
+    teacher: Annotated[Path | None, typer.Option(help="File of `mixlab train --save-teacher`.")] = None,
+    distinct: Annotated[bool, typer.Option("--distinct", help="Partners of distinct classes, as the teacher sees them: "
+                                           "supermix always mixes such.")] = False,
+    keep: Annotated[str | None, typer.Option(help="success, the mixes in which the teacher sees what it should, or "
+                                             "best, all of them; else success for supermix and best for "
+                                             "others.")] = None,
+    mixer_option: Annotated[list[str] | None, typer.Option(help="A setting of the mixer, NAME=VALUE, e.g. k=3 or "
+                                                           "alpha=1; may be repeated.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Training images to mix.")] = None,
+    validation: Annotated[float, typer.Option(help="Part of the training images that is held out, and not "
+                                              "mixed.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Of the held-out images, the limit, and all that is drawn.")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Images that are mixed with each other.")] = 100,
+    per_shard: Annotated[int, typer.Option(help="Mixes that are drawn for each file of the set.")] = 500,
+    masks: Annotated[bool, typer.Option("--masks/--no-masks", help="Whether the set keeps its masks.")] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Write a set of mixed images; given again, the same command goes on where it was stopped."""
+    import time
+
+    from mixlab.data import load
+    from mixlab.data.registry import find
+    from mixlab.distill import write_mixed
+
+    begun = time.monotonic()
+    source, place = find(data), _device(device)
+    loaded = load(source.name, validation=validation, seed=seed, limit=limit)
+    asked = None if teacher is None else _teacher(teacher, loaded)
+    mixer = _mixer(method, named_values("--mixer-option", mixer_option), asked, distinct)
+    about = write_mixed(
+        mixer, _on(loaded.train, place), out, count=count, mean=loaded.mean, std=loaded.std, classes=loaded.classes,
+        keep=keep or ("success" if method == SOLVER else "best"), seed=seed, batch_size=batch_size,
+        per_shard=per_shard, source=source.name, masks=masks, progress=True,
+    )
+    _show(about, out, time.monotonic() - begun)
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name not in ("auto", "cpu", "cuda") or name == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"expected a --device of auto, cpu or cuda that is there, received {name!r}")
+    return "cpu" if name == "cpu" or not torch.cuda.is_available() else "cuda"
+
+
+def _teacher(path: Path, data: Dataset) -> Teacher:
+    """The teacher in a file, for the images of a set."""
+    from mixlab.data import normalise
+    from mixlab.models import Teacher
+
+    teacher, images = Teacher.load(path), data.train.images[:1]
+    try:
+        classes = teacher.for_images(data.mean, data.std)(normalise(images, data.mean, data.std)).shape[1]
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"expected a teacher of images of shape {tuple(images.shape[1:])} in {path}, received another: "
+                         f"{reason}") from error
+    if classes != data.num_classes:
+        raise ValueError(f"expected a teacher of the {data.num_classes} classes of {data.name} in {path}, received one "
+                         f"of {classes}")
+    return teacher.for_images(data.mean, data.std)
+
+
+def _mixer(method: str, options: dict, teacher: Teacher | None, distinct: bool) -> Mixer:
+    """The mixer that the options say."""
+    from mixlab.mixers import DistinctPredictions, from_config
+
+    solver = method == SOLVER
+    if solver and distinct:
+        raise ValueError("expected --distinct with another --method than supermix, which mixes no other images")
+    if (teacher is None) == (solver or distinct):
+        raise ValueError(f"expected a --teacher with {SOLVER} or --distinct and with nothing else, received "
+                         f"{'none' if teacher is None else 'one'} with --method {method}")
+    mixer = from_config({"name": method, **options} | ({"teacher": teacher} if solver else {}))
+    return DistinctPredictions(mixer, teacher) if distinct else mixer
+
+
+def _on(split: Split, device: str) -> Split:
+    """The rows on a device."""
+    from dataclasses import replace
+
+    return replace(split, images=split.images.to(device), labels=split.labels.to(device), rows=split.rows.to(device))
+
+
+def _show(about: dict, folder: Path, seconds: float) -> None:
+    """What was kept, and what it took."""
+    typer.echo(f"kept {about['count']} images in {folder}; {about['drawn']} were drawn in {about['shards']} shards")
+    if about["success_rate"] is not None:
+        typer.echo(f"success rate {about['success_rate']:.3f}, {about['iterations']:.1f} iterations a mix on average")
+    typer.echo(f"{seconds:.0f} s")
