@@ -27,7 +27,10 @@ RISK_OPTIONS = {
     "manifold": [],
     "lamix": ["beta", "target_grad", "local_lambda", "sigmoid", "clean"],
     "saliency": ["clean_weight", "adversarial", "epsilon"],
+    "distillation": ["teacher", "images", "label", "kd", "kd_mixed", "temperature", "clean_weight", "mixed_weight"],
 }
+RISK_OPTIONS["crd"] = [*RISK_OPTIONS["distillation"], "negatives"]
+DISTILLING = ("distillation", "crd")
 
 
 @app.command()
@@ -46,15 +49,17 @@ def train(
     manifold: Annotated[bool, typer.Option("--manifold", help="Mix hidden layers too: --risk manifold.")] = False,
     layer: Annotated[list[str] | None, typer.Option(help="A layer for --manifold to mix at, '' for the images; may "
                                                     "be repeated. For lamix, the network's linear head.")] = None,
-    risk: Annotated[str | None, typer.Option(help="What is minimised: empirical, vicinal, manifold, lamix or "
-                                             "saliency; else what the mixer needs: empirical without one, saliency "
-                                             "for puzzlemix and comixup, vicinal for others.")] = None,
+    risk: Annotated[str | None, typer.Option(help="What is minimised: empirical, vicinal, manifold, lamix, saliency, "
+                                             "distillation or crd; else what the options need: distillation with a "
+                                             "--teacher, saliency for puzzlemix and comixup, vicinal for other "
+                                             "mixers, empirical without one.")] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="Part of every target that is uniform; empirical and "
                                                           "vicinal.")] = None,
     clean: Annotated[bool | None, typer.Option("--clean/--no-clean", help="Every other batch is left unmixed; else "
                                                "in lamix and not in vicinal.")] = None,
-    clean_weight: Annotated[float | None, typer.Option(help="Weight of the loss on the unmixed batch in saliency, "
-                                                       "which then trains on it, too; else 0.")] = None,
+    clean_weight: Annotated[float | None, typer.Option(help="Weight of the labels' loss on the unmixed batch: in "
+                                                       "saliency, which then trains on it, too, else 0; in "
+                                                       "distillation, else 0.5; in crd, else 1.")] = None,
     adversarial: Annotated[float | None, typer.Option(help="Chance of adversarial noise in saliency, for each side of "
                                                       "the mix; else 0.")] = None,
     epsilon: Annotated[float | None, typer.Option(help="Largest adversarial noise, in units of normalised "
@@ -67,6 +72,22 @@ def train(
                                                      "average: random, or 0 to 1.")] = None,
     sigmoid: Annotated[bool | None, typer.Option("--sigmoid/--no-sigmoid", help="Whether lamix's own label is bounded "
                                                  "by a sigmoid; else it is.")] = None,
+    teacher: Annotated[Path | None, typer.Option(help="A network's file, from --save-teacher, to learn from: for "
+                                                 "distillation and crd, and for mixers that ask a teacher.")] = None,
+    images: Annotated[Path | None, typer.Option(help="A folder of mixed images for distillation, from `mixlab mix`, "
+                                                "in place of a mixer.")] = None,
+    label: Annotated[str | None, typer.Option(help="Label of a mixed image in distillation: argmax, the class that the "
+                                              "teacher finds likeliest in it, teacher, its probabilities, or mix, the "
+                                              "mix's own; else argmax.")] = None,
+    mixed_weight: Annotated[float | None, typer.Option(help="Weight of that label's loss; else 0.5 in distillation, "
+                                                       "0 in crd, and 0 where nothing is mixed.")] = None,
+    kd: Annotated[float | None, typer.Option(help="Weight of the divergence from the teacher on unmixed images; else "
+                                             "0.")] = None,
+    kd_mixed: Annotated[float | None, typer.Option(help="Weight of the divergence on mixed images; else 0.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="What logits are divided by for a divergence; else "
+                                                      "4.")] = None,
+    negatives: Annotated[int | None, typer.Option(help="Images of other classes that each is told from in crd; else "
+                                                  "16384, for as large a set.")] = None,
     budget: Annotated[str, typer.Option(help="cpu, gpu or paper: recipe, width, limit, precision.")] = "cpu",
     recipe: Annotated[str | None, typer.Option(help="Name of a recipe, instead of the budget's.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Length; the schedule is stretched.")] = None,
@@ -87,6 +108,7 @@ def train(
                                                       "one.")] = None,
 ) -> None:
     """Train a network and print its test error."""
+    from mixlab.mixers.registry import TAUGHT
     from mixlab.models import Teacher
     from mixlab.reproduce.plan import Run
     from mixlab.risk.registry import RISKS
@@ -103,15 +125,20 @@ def train(
         raise ValueError(f"expected a file to --save-teacher in, received the folder {save_teacher}")
     limits = known_budget(budget)
     unmixed, local = mixer == "none", {"local_lambda": _number_or_random(local_lambda)}
-    # λ is the mixer's that is named, or that of the risk's own mixer.
-    mixing = _mixer(mixer, k, alpha, pairing, limits.pairing, **({} if unmixed else local)) | named_values("--mixer-option", mixer_option)
-    named = _name(risk, mixing, manifold)
+    asked = None if teacher is None else {"checkpoint": str(teacher), "checksum": Teacher.load(teacher).checksum}
+    # λ is the mixer's that is named, or that of the risk's own mixer. A teacher may be both's.
+    others = ({} if unmixed else local) | ({"teacher": asked} if mixer in TAUGHT else {})
+    mixing = _mixer(mixer, k, alpha, pairing, limits.pairing, **others)
+    mixing |= named_values("--mixer-option", mixer_option)
+    named = _name(risk, mixing, manifold, teacher is not None)
     spec = _risk(
         named, mixing, probability, layer, label_smoothing=label_smoothing, clean=clean, clean_weight=clean_weight,
         beta=beta, target_grad=target_grad, sigmoid=sigmoid, adversarial=adversarial, epsilon=epsilon,
-        **(local if unmixed else {}),
+        images=None if images is None else str(images), label=label, mixed_weight=mixed_weight, kd=kd,
+        kd_mixed=kd_mixed, temperature=temperature, negatives=negatives, **(local if unmixed else {}),
+        **({} if mixer in TAUGHT and named not in DISTILLING else {"teacher": asked}),
     )
-    row = mixer if named != "lamix" else named if unmixed else f"{named}-{mixer}"
+    row = mixer if named not in ("lamix", *DISTILLING) else named if unmixed else f"{named}-{mixer}"
     run = Run(
         name=f"{row}-s{seed}", row=row, data=data, model=model, risk=spec,
         recipe=recipe or limits.recipe, seed=seed, epochs=epochs, limit=limit or _limit(data, limits.limit),
@@ -126,9 +153,9 @@ def train(
         record = result.record(experiment="train", row=run.row, budget=budget, seed=seed, config=config)
         write_record(out / "record.json", record)
     if first and save_teacher is not None:
-        images, classes = dataset.train.images, dataset.num_classes
-        teacher = Teacher(model, mean=dataset.mean, std=dataset.std)
-        teacher.save(save_teacher, name=run.model, num_classes=classes, in_channels=images.shape[1], width=run.width)
+        channels, classes = dataset.train.images.shape[1], dataset.num_classes
+        trained = Teacher(model, mean=dataset.mean, std=dataset.std)
+        trained.save(save_teacher, name=run.model, num_classes=classes, in_channels=channels, width=run.width)
     if first:
         _show(run, result)
 
@@ -189,16 +216,16 @@ def _validation(data: str) -> dict:
 def _mixer(name: str, k: int | None, alpha: float | None, pairing: str | None, usual: str, **others) -> dict:
     """The mixer that the options say, in names; its partners drawn as usual in the budget, where it has any."""
     from mixlab.mixers.base import PartnerMixer
-    from mixlab.mixers.registry import MIXERS, WRAPPERS
+    from mixlab.mixers.registry import MIXERS, TAUGHT, WRAPPERS
 
-    kind = (MIXERS | WRAPPERS).get(name, PartnerMixer)
+    kind = (MIXERS | WRAPPERS | TAUGHT).get(name, PartnerMixer)
     if pairing is None and usual != "distinct" and issubclass(kind, PartnerMixer):
         pairing = usual
     options = {"k": k, "alpha": alpha, "pairing": pairing, **others}
     return {"name": name} | {option: value for option, value in options.items() if value is not None}
 
 
-def _name(risk: str | None, mixer: dict, manifold: bool) -> str:
+def _name(risk: str | None, mixer: dict, manifold: bool, taught: bool) -> str:
     """The risk that is meant, where --risk may be left out."""
     from mixlab.mixers.registry import from_config
 
@@ -206,11 +233,13 @@ def _name(risk: str | None, mixer: dict, manifold: bool) -> str:
         raise ValueError(f"expected --manifold with --risk manifold or none, received --risk {risk}")
     if risk is not None and risk not in RISK_OPTIONS:
         raise ValueError(f"expected a --risk of {', '.join(RISK_OPTIONS)}, received {risk!r}")
-    named = risk or ("manifold" if manifold else None)
+    named = risk or ("manifold" if manifold else "distillation" if taught else None)
     if mixer["name"] == "none":
         return named or "empirical"
     if not from_config(mixer).needs_saliency:
         return named or "vicinal"
+    if named in DISTILLING:  # they have the student's
+        return named
     if named not in (None, "saliency"):
         raise ValueError(f"expected --risk saliency or none with --mixer {mixer['name']}, which needs a saliency, "
                          f"received {named}")
@@ -239,8 +268,15 @@ def _risk(name: str, mixer: dict, probability: float | None, layers: list[str] |
     if mixes and not mixed:
         raise ValueError("expected a --mixer with --k, --alpha, --pairing, --mixer-option, --probability, --manifold "
                          "or --risk vicinal or saliency, received none")
+    if name in DISTILLING and "teacher" not in options:
+        raise ValueError(f"expected a --teacher with --risk {name}, received none")
     # A risk whose clean batches take turns has a switch, and one that adds their loss has a weight.
-    spec = {"name": name, **{"clean" if option == "clean_weight" else option: options[option] for option in options}}
+    spec = {"name": name, **{option.removesuffix("_weight"): options[option] for option in options}}
+    if name == "distillation" and not mixed and "images" not in spec:
+        if not spec.get("kd"):
+            raise ValueError("expected a --mixer, --images or --kd with a --teacher, which is asked nothing otherwise, "
+                             "received none")
+        spec.setdefault("mixed", 0.0)
     if mixed:
         spec["mixer"] = mixer if probability is None else {"name": "sometimes", "p": probability, "mixer": mixer}
     if name == "manifold":

@@ -69,7 +69,7 @@ def build_risk(
     if "mixer" in options:
         options["mixer"] = from_config(options["mixer"])
     if "teacher" in options:
-        options["teacher"] = _teacher(options["teacher"])
+        options["teacher"] = Teacher.from_config(options["teacher"])
     if "images" in options:
         options["images"] = read_mixed(options["images"])[0]
     try:
@@ -91,15 +91,6 @@ def _normalised(spec: Mapping, data: Dataset | None) -> dict:
     if isinstance(inner.get("teacher"), dict):
         inner["teacher"] = moments | inner["teacher"]
     return moments | inner if "images" in inner else inner
-
-
-def _teacher(spec: Mapping) -> Teacher:
-    """The teacher of a file, for images of the moments that are given with it."""
-    if not isinstance(spec, Mapping) or not {"checkpoint"} <= set(spec) <= {"checkpoint", "checksum", "mean", "std"}:
-        raise ValueError("expected a teacher such as {'checkpoint': 'teacher.pt'}, with a checksum, mean and std at "
-                         f"most, received {spec!r}")
-    teacher = Teacher.load(spec["checkpoint"], spec.get("checksum"))
-    return teacher.for_images(spec["mean"], spec.get("std")) if "mean" in spec else teacher
 
 
 def _lamix(

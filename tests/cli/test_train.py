@@ -12,6 +12,8 @@ import torch
 
 import mixlab.reproduce.execute as execute
 from mixlab.cli import main
+from mixlab.models import Teacher, build
+from mixlab.rng import generator
 from mixlab.train import read_record
 
 SMALL = ["train", "--data", "digits", "--model", "preact-resnet18", "--width", "2", "--recipe", "demo", "--epochs", "1",
@@ -252,7 +254,7 @@ def test_a_risk_is_named_or_follows_from_the_mixer(mixlab, monkeypatch, argument
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (["--risk", "nothing"], "a --risk of empirical, vicinal, manifold, lamix, saliency, received 'nothing'"),
+    (["--risk", "nothing"], "a --risk of empirical, .*, saliency, distillation, crd, received 'nothing'"),
     (["--beta", 0.5], "risk empirical among --label-smoothing, received --beta"),
     (["--mixer", "mixup", "--no-sigmoid", "--target-grad", "head"], "received --target-grad, --sigmoid"),
     (["--mixer", "mixup", "--manifold", "--clean"], "risk manifold among none, received --clean"),
@@ -340,6 +342,80 @@ def test_puzzle_mix_is_trained_by_its_name(mixlab, tmp_path):
     record = read_record(tmp_path / "record.json")
     assert record["what"]["row"] == "puzzlemix"
     assert record["what"]["config"]["risk"] == {"name": "saliency", "mixer": {"name": "puzzlemix", "blocks": 4}}
+
+
+@pytest.fixture
+def teacher(tmp_path):
+    """A teacher's file, and what a run's specification says of it."""
+    made = Teacher(build("preact-resnet18", 10, 1, 2, generator=generator(0)), mean=(0.3,), std=(0.4,))
+    made.save(tmp_path / "teacher.pt", name="preact-resnet18", num_classes=10, in_channels=1, width=2)
+    return {"checkpoint": str(tmp_path / "teacher.pt"), "checksum": made.checksum}
+
+
+CUTMIX, SUPERMIX = {"name": "cutmix"}, {"name": "supermix"}
+
+
+@pytest.mark.parametrize(("arguments", "risk"), [
+    (["--kd", 0.9, "--clean-weight", 0.1], {"kd": 0.9, "clean": 0.1, "mixed": 0.0}),
+    (["--mixer", "cutmix"], {"mixer": CUTMIX}),
+    (["--mixer", "cutmix", "--label", "teacher", "--mixed-weight", 1, "--kd-mixed", 0.5, "--temperature", 2],
+     {"mixer": CUTMIX, "label": "teacher", "mixed": 1.0, "kd_mixed": 0.5, "temperature": 2.0}),
+    (["--mixer", "puzzlemix", "--label", "mix"], {"mixer": {"name": "puzzlemix"}, "label": "mix"}),
+    (["--images", "made/set", "--label", "mix"], {"images": "made/set", "label": "mix"}),
+    (["--mixer", "supermix", "--k", 3, "--budget", "paper"], {"mixer": SUPERMIX | {"k": 3}}),
+    (["--mixer", "supermix", "--risk", "vicinal"], {"name": "vicinal", "mixer": SUPERMIX}),
+    (["--mixer", "distinct-predictions", "--mixer-option", 'mixer={"name": "cutmix"}'],
+     {"mixer": {"name": "distinct-predictions", "mixer": CUTMIX}}),
+    (["--risk", "crd", "--negatives", 50, "--kd", 1], {"name": "crd", "negatives": 50, "kd": 1.0}),
+    (["--risk", "crd", "--mixer", "cutmix", "--mixed-weight", 1, "--budget", "gpu"],
+     {"name": "crd", "mixer": CUTMIX, "mixed": 1.0}),
+])
+def test_what_a_teacher_is_asked_follows_from_the_options(mixlab, monkeypatch, teacher, arguments, risk):
+    asked = _asked(mixlab, monkeypatch, [*arguments, "--teacher", teacher["checkpoint"]])
+    risk = {"name": "distillation"} | risk
+    if risk["name"] != "vicinal":
+        risk["teacher"] = teacher
+    if risk.get("mixer", {}).get("name") in ("supermix", "distinct-predictions"):
+        risk["mixer"] = risk["mixer"] | {"teacher": teacher}
+    assert asked.risk == risk
+    assert asked.compile == ("--budget" in arguments and risk["name"] != "crd")
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (["--teacher", "nowhere.pt", "--kd", 1], "nowhere.pt"),
+    (["--risk", "distillation"], "a --teacher with --risk distillation, received none"),
+    (["--risk", "crd"], "a --teacher with --risk crd, received none"),
+    (["--kd", 0.9], "risk empirical among --label-smoothing, received --kd"),
+    (["--mixer", "supermix"], "expected supermix with .'teacher'"),
+    (["TEACHER"], "a --mixer, --images or --kd with a --teacher"),
+    (["TEACHER", "--kd", 1, "--risk", "vicinal", "--mixer", "cutmix"], "received --kd, --teacher"),
+    (["TEACHER", "--kd-mixed", 1, "--kd", 1], "mixed or kd_mixed is above 0, received neither"),
+    (["TEACHER", "--mixer", "cutmix", "--label", "hard"], "argmax, mix, teacher, received 'hard'"),
+    (["TEACHER", "--images", "nowhere"], "nowhere"), (["TEACHER", "--kd", -1], "kd >= 0, received -1"),
+    (["TEACHER", "--kd", 1, "--negatives", 5], "risk distillation among .* received --negatives"),
+    (["TEACHER", "--risk", "crd"], "at most .* negatives, .* received 16384"),
+    (["TEACHER", "--risk", "crd", "--negatives", 9, "--compile"], "compile=False with a CRDRisk"),
+])
+def test_a_teacher_that_does_not_fit_is_one_line_and_changes_nothing(mixlab, tmp_path, teacher, change, message):
+    given = {"TEACHER": ["--teacher", teacher["checkpoint"]]}
+    change = [part for each in change for part in given.get(each, [each])]
+    status, printed, error = mixlab(*SMALL, "--out", tmp_path / "run", *change)
+    assert status == 2 and printed == ""
+    assert error.count("\n") == 1 and error.startswith("mixlab: ") and re.search(message, error), error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("options", "row"), [
+    (["--kd", 0.9, "--clean-weight", 0.1], "distillation"), (["--mixer", "cutmix"], "distillation-cutmix"),
+    (["--risk", "crd", "--negatives", 20], "crd"),
+])
+def test_a_network_learns_from_the_file_of_another(mixlab, tmp_path, teacher, options, row):
+    status, printed, error = mixlab(*SMALL, *options, "--teacher", teacher["checkpoint"], "--out", tmp_path / "run")
+    assert status == 0 and "last epoch" in printed, error
+    record = read_record(tmp_path / "run/record.json")
+    assert record["what"]["row"] == row
+    assert record["what"]["config"]["risk"]["teacher"] == teacher
+    assert Teacher.load(teacher["checkpoint"]).checksum == teacher["checksum"]
 
 
 @pytest.mark.data
