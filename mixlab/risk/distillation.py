@@ -159,10 +159,12 @@ class DistillationRisk(Risk):
 
     def ask(self, images: Tensor) -> Tensor:
         """What the teacher says of images (B, C, H, W) as the student sees them: logits (B, classes), without a graph.
+
+        It computes in the type of its weights: a label is not to be rounded, whatever the student computes in.
         """
-        # A label is not to be rounded to half precision, whatever the student computes in.
+        like = next(self.teacher.parameters(), images)
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-            return self.teacher(images)
+            return self.teacher(images.to(like.dtype))
 
     def labels(self, answers: Tensor) -> Tensor:
         """The labels (B, C) that the teacher's logits (B, C) make, for "argmax" and "teacher"."""

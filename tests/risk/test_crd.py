@@ -230,7 +230,7 @@ class Stopped(Exception):
     """Somebody pulled the plug."""
 
 
-def digits_run(folder, stop_at=None):
+def digits_run(folder=None, stop_at=None, **options):
     """Two epochs of CRD on digits, with checkpoints; `stop_at` counts steps until it ends early."""
     data = load("digits", limit=96)
     model, other = (
@@ -248,7 +248,7 @@ def digits_run(folder, stop_at=None):
             raise Stopped
 
     model.register_forward_pre_hook(count)
-    fit(model, risk, data, recipes["demo"].over(2), device="cpu", checkpoint=folder, every=1)
+    fit(model, risk, data, recipes["demo"].over(2), device="cpu", checkpoint=folder, every=1, **options)
     return model, risk
 
 
@@ -263,6 +263,14 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path):
     assert set(risk.state_dict()) == {
         "student_memory", "teacher_memory", "log_z", "student_embedding.weight", "student_embedding.bias",
         "teacher_embedding.weight", "teacher_embedding.bias"}
+
+
+def test_it_trains_in_mixed_precision_and_remembers_in_full():
+    _, risk = digits_run(precision="bf16-mixed")
+    for memory in (risk.student_memory, risk.teacher_memory):
+        assert memory.dtype == torch.float32
+        torch.testing.assert_close(memory.norm(dim=1), torch.ones(len(memory)))
+    assert risk.log_z.isfinite().all()
 
 
 def test_it_is_built_from_names(tmp_path):

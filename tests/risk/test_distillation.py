@@ -290,6 +290,14 @@ def test_a_teacher_stays_as_it_was_to_the_last_bit_while_a_student_learns(tmp_pa
     assert len(saved["optimizer"]["state"]) == len(list(student.parameters()))
 
 
+def test_a_teacher_computes_in_its_own_precision_whatever_the_student_does(teacher):
+    images = torch.randn(4, *SIZE, generator=seeded(3)).bfloat16()
+    risk = DistillationRisk(teacher, mixer=Mixup())
+    with torch.autocast("cpu", torch.bfloat16):
+        answers = risk.ask(images)
+    assert torch.equal(answers, teacher(images.double()))
+
+
 @pytest.mark.parametrize(("options", "message"), [
     ({"mixer": None}, "where mixed or kd_mixed is above 0, received neither"),
     ({"mixer": None, "mixed": 0.0, "kd_mixed": 1.0}, "received neither"),
