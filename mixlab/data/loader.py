@@ -32,6 +32,9 @@ class Loader:
             ``"crop-flip"``; ``"crop2-flip"`` pads by 2 pixels in place of 4.
         shuffle: draw a new order for every epoch.
         drop_last: leave the rows out that do not fill a batch (others every epoch, where shuffled).
+        part: the part of the rows that an epoch has, rounded up. Below 1 it is drawn anew for every epoch, whatever
+            others had: repeated sampling of random subsets (RS2, Okanovic et al. 2024, with replacement between
+            epochs).
         seed: start of all randomness.
         device: where the rows are kept and the batches made.
         rank: which process this is, 0..world-1.
@@ -42,8 +45,9 @@ class Loader:
         float32 where the split has soft ones; rows (B,) int64, those of the split (`Split.rows`).
 
     Raises:
-        ValueError: for an unknown augmentation, a batch size below 1, a rank outside the world, or global
-            batches that ``world`` does not divide (the mean over ranks would not be the mean over the batch).
+        ValueError: for an unknown augmentation, a batch size below 1, a rank outside the world, a part outside (0, 1]
+            or below 1 without ``shuffle``, or global batches that ``world`` does not divide (the mean over ranks would
+            not be the mean over the batch).
 
     Example:
         >>> split = Split(torch.zeros(10, 1, 8, 8, dtype=torch.uint8), torch.arange(10))
@@ -62,6 +66,7 @@ class Loader:
         augment: str = "none",
         shuffle: bool = True,
         drop_last: bool = False,
+        part: float = 1.0,
         seed: int = 0,
         device: torch.device | str = "cpu",
         rank: int = 0,
@@ -70,7 +75,7 @@ class Loader:
         if augment not in AUGMENTATIONS:
             raise ValueError(f"expected one of {', '.join(AUGMENTATIONS)} as augment, received {augment!r}")
         self.schedule = Schedule(
-            len(split), batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed, rank=rank, world=world
+            len(split), batch_size, shuffle=shuffle, drop_last=drop_last, part=part, seed=seed, rank=rank, world=world
         )
         labels = split.labels if split.soft is None else split.soft
         self.images, self.labels, self.rows = (part.to(device) for part in (split.images, labels, split.rows))

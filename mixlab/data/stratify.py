@@ -1,11 +1,35 @@
 """Drawing rows so that every class keeps its share."""
 
+import math
+from fractions import Fraction
+
 import torch
 from torch import Tensor
 
-from mixlab.checks import whole
+from mixlab.checks import real, whole
 
-__all__ = ["allocate", "draw_per_class", "hold_out"]
+__all__ = ["allocate", "draw_per_class", "hold_out", "part_of"]
+
+
+def part_of(part: float, count: int) -> int:
+    """Give the smallest whole number that is at least ``part`` of ``count``.
+
+    The part is taken as it is written in decimals: 7 % of 100 are 7, though the float 0.07 times 100 is more.
+
+    Args:
+        part: 0 < part <= 1.
+        count: how many there are.
+
+    Raises:
+        ValueError: for a part outside that range.
+
+    Example:
+        >>> part_of(0.07, 100), part_of(0.1, 11), part_of(1, 5)
+        (7, 2, 5)
+    """
+    if not (real(part) and 0 < part <= 1):
+        raise ValueError(f"expected a part t in (0, 1], received {part!r}")
+    return math.ceil(Fraction(str(part)) * count)
 
 
 def allocate(counts: Tensor, total: int) -> Tensor:

@@ -1,5 +1,8 @@
 """The device-resident loader: every row once, resumable to the bit, alike for any number of ranks."""
 
+import math
+from fractions import Fraction
+
 import pytest
 import torch
 from hypothesis import given
@@ -119,3 +122,35 @@ def test_batches_on_a_gpu_are_those_of_the_cpu():
         assert images.is_cuda and labels.is_cuda
         assert torch.equal(labels.cpu(), rows)
         torch.testing.assert_close(images.cpu(), expected, rtol=1e-6, atol=1e-6)
+
+
+@given(st.integers(1, 40), st.integers(1, 12), st.floats(0.01, 1), st.booleans())
+def test_a_part_of_the_rows_is_drawn_anew_for_every_epoch(rows, batch_size, part, drop_last):
+    loader = Loader(split(rows), batch_size, **GREY, part=part, drop_last=drop_last, seed=3)
+    count, whole = math.ceil(Fraction(str(part)) * rows), Loader(split(rows), rows, **GREY, seed=3)
+    for epoch in range(2):
+        batches = [batch.labels for batch in loader.epoch(epoch)]
+        seen = torch.cat(batches).tolist() if batches else []
+        assert len(batches) == len(loader)
+        assert len(seen) == (count - count % batch_size if drop_last else count)
+        # The same stream as that of a whole epoch, so that a part of 1 is what was there before.
+        assert seen == next(iter(whole.epoch(epoch))).labels[: len(seen)].tolist()
+
+
+def test_parts_reach_every_row_alike_and_go_on_where_they_were_left():
+    loader = Loader(split(20), 2, **GREY, part=0.3, augment="crop", seed=1)
+    seen = torch.bincount(torch.cat([batch.labels for epoch in range(2000) for batch in loader.epoch(epoch)]))
+    # 2000 epochs take each row 600 times on average, with a standard deviation of 20.5.
+    assert seen.sum() == 12_000 and 500 < seen.min() and seen.max() < 700
+    assert same(list(loader.epoch(7))[1:], list(loader.epoch(7, start=1)))
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"part": 0.0}, r"expected a part t in \(0, 1\], received 0.0"),
+    ({"part": 1.01}, r"received 1.01"),
+    ({"part": 0.5, "shuffle": False}, "expected shuffle=True with a part of the rows"),
+    ({"part": 0.5, "world": 2}, "2 processes share evenly, received 8 rows a batch and 3 in the last one"),
+])
+def test_parts_that_are_none_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Loader(split(37), 8, **GREY, **options)
