@@ -111,7 +111,13 @@ def _on(split: Split, device: str) -> Split:
 
 def _show(about: dict, folder: Path, seconds: float) -> None:
     """What was kept, and what it took."""
+    from mixlab.data.mixed import read_parts
+
     typer.echo(f"kept {about['count']} images in {folder}; {about['drawn']} were drawn in {about['shards']} shards")
     if about["success_rate"] is not None:
-        typer.echo(f"success rate {about['success_rate']:.3f}, {about['iterations']:.1f} iterations a mix on average")
+        parts = read_parts(folder, ["success", "iterations"])
+        well = parts["iterations"][parts["success"]]
+        ending = f", {well.double().mean():.1f} where it succeeded" if len(well) else ""
+        typer.echo(f"success rate {about['success_rate']:.3f}, {about['iterations']:.1f} iterations a mix on average"
+                   f"{ending}")
     typer.echo(f"{seconds:.0f} s")

@@ -47,6 +47,7 @@ __all__ = ["FORMAT", "MANIFEST", "described", "is_written", "manifest_of", "read
 
 MANIFEST = "mixed.json"
 FORMAT = 1
+PARTS = ("sources", "weights", "shares", "masks", "success", "iterations", "classes")
 _SHARD = re.compile(r"(\d{5,})-([0-9a-f]{64})\.npz")
 
 
@@ -207,12 +208,13 @@ def read_mixed(folder: str | os.PathLike) -> tuple[Split, dict]:
     return Split(parts["images"], parts["soft"].argmax(1), soft=parts["soft"]), about
 
 
-def read_parts(folder: str | os.PathLike) -> dict[str, Tensor]:
+def read_parts(folder: str | os.PathLike, names: Sequence[str] = PARTS) -> dict[str, Tensor]:
     """Read and verify how the rows of a written set were made, in the order of `read_mixed`.
 
-    Returns:
-        ``sources``, ``weights``, ``shares`` and, where they are there, ``masks``, ``success``, ``iterations`` and
-        ``classes``, as the head of this module says.
+    Args:
+        folder: see `read_mixed`.
+        names: what to read: ``sources``, ``weights``, ``shares`` and, where they are there, ``masks``, ``success``,
+            ``iterations`` and ``classes``, as the head of this module says. Masks are most of it.
 
     Raises:
         FileNotFoundError, ValueError: as `read_mixed`.
@@ -230,4 +232,4 @@ def read_parts(folder: str | os.PathLike) -> dict[str, Tensor]:
         >>> parts["masks"].sum(1).unique(), (parts["masks"].float().mean((2, 3)) / 255).allclose(parts["shares"])
         (tensor([255]), True)
     """
-    return _read(folder, ("sources", "weights", "shares", "masks", "success", "iterations", "classes"))[0]
+    return _read(folder, names)[0]

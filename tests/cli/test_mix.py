@@ -62,6 +62,8 @@ def test_supermix_writes_what_its_teacher_says_and_tells_how_it_went(mixlab, fil
     rate, iterations = re.search(r"success rate (\S+), (\S+) iterations", printed).groups()
     assert float(rate) == pytest.approx(about["success_rate"], abs=6e-4)
     assert float(iterations) == pytest.approx(about["iterations"], abs=0.06)
+    well = float(re.search(r"(\S+) where it succeeded", printed)[1])
+    assert well == pytest.approx(parts["iterations"][parts["success"]].double().mean().item(), abs=0.06)
     assert re.search(r"kept 80 images in .*set; 100 were drawn in 2 shards", printed.replace("\n", " "))
     assert re.search(r"^\d+ s$", printed, re.MULTILINE)
     data = load("digits", limit=200)
