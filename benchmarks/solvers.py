@@ -1,7 +1,8 @@
-"""What the solvers of Puzzle Mix and Co-Mixup cost and reach, beside alpha-beta swap and beside a training step.
+"""What the solvers of Puzzle Mix, Co-Mixup and SuperMix cost and reach, beside their peers and beside a training step.
 
-    python benchmarks/solvers.py              all rows, twenty seeds: some minutes
-    python benchmarks/solvers.py --seeds 3    a quick look
+    python benchmarks/solvers.py                    all rows, twenty seeds: some minutes
+    python benchmarks/solvers.py --seeds 3          a quick look at Puzzle Mix and Co-Mixup
+    python benchmarks/solvers.py --part supermix    SuperMix alone: some minutes more
 
 Both sides get the same numbers: a batch of pictures of shapes, a saliency of random maps, partners or places to begin
 with, and λ, from one seed. The maps are smooth, or heavy-tailed: smooth maps times log-normal pixels, so that a few
@@ -18,7 +19,9 @@ averaged over all seeds, and on how many of the images (or parts of a batch) the
 Swap needs ``gco-wrapper``, which mixlab does not depend on (`pip install gco-wrapper`; there are wheels for Python 3.11
 and older). Without it those rows have mixlab's side alone.
 
-The last table is what a user feels: the part that drawing takes of a training step with saliency and clean loss.
+The part "steps" is what a user feels: the part that drawing takes of a training step with saliency and clean loss.
+
+The part "supermix" says what an image costs that SuperMix keeps; `supermix.py` beside this file has it, and says how.
 """
 
 import argparse
@@ -28,6 +31,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import supermix
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
@@ -44,6 +48,7 @@ from mixlab.models import build
 from mixlab.risk import SaliencyRisk
 from mixlab.saliency import block_saliency, smooth_random_saliency
 
+PARTS = ("maps", "steps", "supermix")
 TAILS = ("smooth", "heavy")
 BLOCKS = (2, 4, 8, 16)
 MOVED = (8, 16)
@@ -301,13 +306,30 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32, help="height and width in pixels, a multiple of 16")
     parser.add_argument("--steps", type=int, default=20, help="training steps of every mixer")
     parser.add_argument("--tail", choices=TAILS, action="append", help="one kind of maps only; may be repeated")
+    parser.add_argument("--part", choices=PARTS, action="append", help="one part only; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="sizes that measure nothing: whether it runs")
     options = parser.parse_args()
+    if options.quick:
+        options.seeds, options.batch, options.steps = 1, 4, 1
     torch.set_num_threads(1)
+    parts = options.part or PARTS
+    print("one thread, CPU milliseconds")
+    if "maps" in parts:
+        report_maps(options)
+    if "steps" in parts:
+        report_steps(options)
+    if "supermix" in parts:
+        print()
+        supermix.report(supermix.QUICK if options.quick else supermix.setting())
+
+
+def report_maps(options: argparse.Namespace) -> None:
+    """Measure and print what solvers cost on maps of saliency."""
     try:
         swap, missing = minimiser(), None
     except ImportError as error:
         swap, missing = None, f"rows of alpha-beta swap are skipped: gco-wrapper is not installed ({error})"
-    print(f"batch {options.batch}, {options.size} px, one thread, {options.seeds} seeds, CPU milliseconds")
+    print(f"batch {options.batch}, {options.size} px, {options.seeds} seeds")
     if missing:
         print(missing)
     for tail in options.tail or TAILS:
@@ -326,6 +348,10 @@ def main() -> None:
             line = (f"{name:40}{row.ours:8.1f}{row.theirs:9.1f}{row.ratio:7.2f}{verdict(name, row):>12}"
                     f"{row.value:10.4f}{row.other_value:10.4f}{row.worse:12}{row.better:8}{row.of:6}")
             print(line.replace("nan", "  -"), flush=True)
+
+
+def report_steps(options: argparse.Namespace) -> None:
+    """Measure and print the part that drawing takes of a training step."""
     print(f"\n{'step with saliency, clean loss':40}{'draw ms':>8}{'step ms':>9}{'part':>7}")
     for name, (draw, whole, part) in steps(options.batch, options.size, options.steps).items():
         print(f"{name:40}{draw:8.1f}{whole:9.1f}{part:7.1%}", flush=True)

@@ -13,7 +13,10 @@ import pytest
 import torch
 from oracle import seeded
 
+from mixlab.mixers import SuperMix
 from mixlab.mixers.puzzlemix import best_masks, border_differences, energy
+from mixlab.mixers.supermix import masks_of, objective, soft_target
+from mixlab.models import Teacher
 from mixlab.saliency import block_saliency, smooth_random_saliency
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
@@ -204,13 +207,171 @@ def test_every_aim_is_that_of_a_row_and_no_exact_solver_is_beaten(load):
     assert best.shape == (6,) and (greedy >= best - 1e-9).all() and (greedy > best + 1e-6).any()
 
 
+def linear_teacher(seed=0, rows=24, classes=5, size=12):
+    """A teacher that adds up pixels, and images of which its answers are about as far apart as the images."""
+    generator = seeded(seed)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(size * size, classes))
+    network[1].weight.data.normal_(std=3 / size, generator=generator)
+    network[1].bias.data.zero_()
+    return Teacher(network), torch.randn(rows, 1, size, size, generator=generator)
+
+
+class Counted:
+    """A network, and how many images went through it in every pass."""
+
+    def __init__(self, network):
+        self.network, self.passes = network, []
+
+    def __call__(self, images):
+        self.passes.append(len(images))
+        return self.network(images)
+
+
+def test_the_released_filter_and_its_neighbours(load):
+    released = load("supermix_released")
+    assert released.KERNEL.numpy().round(3).tolist() == pytest.approx([0.054, 0.244, 0.403, 0.244, 0.054])
+    assert released.neighbours(3, 2).tolist() == [[0, 1], [1, 2], [2, 0]]
+
+
+@pytest.mark.parametrize("k, side", [(2, 8), (3, 5)])
+def test_a_step_of_the_released_loop_pixel_by_pixel(load, k, side):
+    """Against mixlab's masks and objective, and a filter that is a loop over cells, with nothing beyond the border."""
+    released, (teacher, images) = load("supermix_released"), linear_teacher()
+    ratios = torch.distributions.Dirichlet(torch.ones(k)).sample((len(images),)).to(torch.float32)
+    sources = released.neighbours(len(images), k)
+    found = released.solve(teacher, images, ratios, side=side, max_iter=1)
+    logits = torch.zeros(len(images), k, side, side, requires_grad=True)
+    masks, parts = masks_of(logits, (12, 12)), images[sources]
+    target = soft_target(ratios, teacher(images).argmax(1)[sources], 5)
+    loss = objective(masks, teacher((masks[:, :, None] * parts).sum(1)), target, sparsity=25.0)
+    (gradient,) = torch.autograd.grad(loss.sum(), logits)
+    smooth = torch.zeros_like(gradient)
+    for row in range(side):
+        for column in range(side):
+            for down in range(max(row - 2, 0), min(row + 3, side)):
+                for right in range(max(column - 2, 0), min(column + 3, side)):
+                    weight = released.KERNEL[down - row + 2] * released.KERNEL[right - column + 2]
+                    smooth[..., row, column] += weight * gradient[..., down, right]
+    length = (loss / (gradient * smooth).sum((1, 2, 3))).clamp(1e-4, 2000)
+    expected = masks_of(-length.view(-1, 1, 1, 1).detach() * smooth, (12, 12))
+    torch.testing.assert_close(found.masks, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.images, (expected[:, :, None] * parts).sum(1), rtol=1e-4, atol=1e-5)
+    assert found.iterations == 1 and (found.masks - 1 / k).abs().max() > 0.1
+
+
+def test_the_released_loop_pays_for_the_whole_batch_until_few_enough_are_left(load):
+    released, (teacher, images) = load("supermix_released"), linear_teacher()
+    ratios = torch.full((24, 2), 0.5)
+    kept = {}
+    for most in range(1, 13):
+        network = Counted(teacher)
+        found = released.solve(network, images, ratios, tolerance=0.0, max_iter=most)
+        kept[most] = found
+        assert network.passes == [24] * (1 + 2 * found.iterations)
+    shares = [found.success.float().mean().item() for found in kept.values()]
+    assert shares == sorted(shares) and shares[0] < shares[-1] < 1
+    # What is done stands still.
+    early = kept[1].success
+    assert torch.equal(kept[1].masks[early], kept[12].masks[early])
+    assert not torch.equal(kept[1].masks[~early], kept[12].masks[~early])
+    for tolerance in (0.7, 0.6, 0.5):
+        found = released.solve(teacher, images, ratios, tolerance=tolerance, max_iter=12)
+        first = next(most for most, each in kept.items() if (~each.success).sum() <= tolerance * 24 or most == 12)
+        assert found.iterations == first and torch.equal(found.success, kept[first].success)
+    # Done are those whose classes are the two that the teacher is surest of. Of two images of one class only the first
+    # of them is asked for, and any other class.
+    classes, success = teacher(images).argmax(1)[released.neighbours(24, 2)], kept[12].success
+    distinct = classes[:, 0] != classes[:, 1]
+    best = teacher(kept[12].images).topk(2).indices.sort(1).values
+    assert (distinct & success).any() and (~distinct).any()
+    assert (best == classes.sort(1).values).all(1)[distinct & success].all()
+
+
+def test_an_arm_goes_as_far_as_a_count_asks(load):
+    supermix, (teacher, images) = load("supermix"), linear_teacher()
+    arms = supermix.arms(teacher, 10.0, (12, 30))
+    assert len(arms) == 6 and list(arms)[0] == supermix.OURS
+    for name, arm in arms.items():
+        usual = arm.run(images, 0, arm.usual)
+        assert 0 < usual.kept <= 24, name
+        for count, limit in zip((3, 12, 25), arm.limits(images, 0, [3, 12, 25]), strict=True):
+            found = arm.run(images, 0, limit)
+            assert (found.kept >= count) == (count < 25), name
+            if not name.startswith(supermix.RELEASED) and 1 < limit < arm.usual:
+                assert arm.run(images, 0, limit - 1).kept < count, name
+
+
+def test_mixlab_s_rows_pay_until_they_are_done(load):
+    supermix, (teacher, images) = load("supermix"), linear_teacher()
+    solution = SuperMix(teacher, max_iter=12).solve(images, generator=supermix.generator(3))
+    found = supermix.mixlab_arm(SuperMix(teacher, max_iter=12)).run(images, 3, 12)
+    assert found.kept == solution.success.sum() and found.iterations == solution.iterations.sum() < 12 * 24
+    masks = solution.mix.masks()[solution.success]
+    assert found.blending / found.kept == pytest.approx((masks * (1 - masks)).mean().item())
+    # On mixlab's pairs the released loop has the same partners and ratios: of distinct classes, so more can be kept.
+    peers = [supermix.released_arm(teacher, 30, distinct).run(images, 3, 0.0) for distinct in (False, True)]
+    assert peers[1].kept >= peers[0].kept and all(peer.iterations == 30 * 24 for peer in peers)
+
+
+def test_a_row_of_supermix_is_what_its_batches_come_to(load):
+    supermix = load("supermix")
+    row = supermix.row([(30.0, 10, True, 4, 20, 0.4), (90.0, 10, True, 6, 40, 1.6)])
+    assert row == (0.5, 6.0, 12.0, 0.2, True)
+    none = supermix.row([(30.0, 10, True, 0, 20, 0.0), (90.0, 10, False, 0, 40, 0.0)])
+    assert none.kept == 0 and math.isnan(none.milliseconds) and not none.reached
+    slower, short = row._replace(milliseconds=36.0), row._replace(milliseconds=48.0, reached=False)
+    assert supermix.verdict(row, slower) == "0.33 met" and supermix.verdict(slower, row) == "3.00 missed"
+    assert supermix.verdict(row, short) == "0.25 met"  # the peer keeps fewer, and still takes longer
+    assert supermix.verdict(short, slower) == supermix.verdict(row, none) == "-"
+
+
+def test_arms_meet_on_the_same_batches_and_a_goal_is_what_ours_keeps(load):
+    supermix, (teacher, images) = load("supermix"), linear_teacher(rows=48)
+    calls = []
+
+    def arm(name, keeps, usual):
+        def run(batch, seed, limit):
+            calls.append((seed, name, limit))
+            return supermix.Mixed(min(limit, keeps), 2 * limit, 0.0)
+
+        return supermix.Arm(run, usual, lambda batch, seed, counts: counts)
+
+    found = supermix.measure({supermix.OURS: arm("ours", 20, 24), "peer": arm("theirs", 15, 8)}, images.split(24))
+    assert {name: {goal: row.kept * 24 for goal, row in goals.items()} for name, goals in found.items()} == {
+        supermix.OURS: {"as they are": 20, "to 30%": 8, "to 50%": 12, "to 70%": 17, "as ours": 20},
+        "peer": {"as they are": 8, "to 30%": 8, "to 50%": 12, "to 70%": 15, "as ours": 15}}
+    reached = {name: [row.reached for row in goals.values()] for name, goals in found.items()}
+    assert reached == {supermix.OURS: [True] * 5, "peer": [True] * 3 + [False] * 2}
+    # Once for the count, then each goal once: the peer's first two are one run. The second batch goes backwards.
+    first, second = ([call[1:] for call in calls if call[0] == seed][1:] for seed in (0, 1))
+    assert len(first) == 5 + 4 and second == first[::-1]
+
+
+def test_the_benchmark_of_supermix_prints_a_line_for_every_arm(load, capsys, monkeypatch):
+    supermix = load("supermix")
+    monkeypatch.setattr(sys, "argv", ["solvers.py", "--quick", "--part", "supermix"])
+    load("solvers").main()
+    _, _, title, head, *lines = capsys.readouterr().out.splitlines()
+    assert "digits" in title and head.split() == [
+        "kept", "m(1-m)", "iterations", "ms", "to", "30%", "to", "50%", "to", "70%", "as", "ours"]
+    *rows, aim, plain, paired = lines
+    assert len(rows) in (5, 6) and [line[:20].strip() for line in (rows[0], rows[-1])] == [
+        supermix.OURS, "released loop, our p"]
+    assert all(len(line[32:].split()) == 8 for line in rows) and "aim 0.33" in aim
+    error = float(title.split("error ")[1].split("%")[0])
+    kept = [float(line[32:].split()[0].removesuffix("%")) for line in rows]
+    assert error < 20 and min(kept) > 0
+    for line in (plain, paired):
+        assert line.startswith(supermix.RELEASED) and line.count(",") >= 4
+
+
 @pytest.mark.parametrize("hidden", [True, False])
 def test_the_benchmark_prints_its_tables_and_says_what_it_skips(hidden):
     """In a process of its own: gco changes numpy for the whole process. Hidden, or there where it is installed."""
     hiding = "sys.modules['gco'] = None" if hidden else "pass"
     script = f"import runpy, sys; {hiding}; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
     command = [sys.executable, "-c", script, FOLDER / "solvers.py"]
-    options = ["--seeds", "1", "--batch", "4", "--steps", "1", "--tail", "heavy"]
+    options = ["--quick", "--tail", "heavy", "--part", "maps", "--part", "steps"]
     environment = os.environ | {"PYTHONPATH": str(FOLDER)}
     done = subprocess.run([*command, *options], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
