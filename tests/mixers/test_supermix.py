@@ -288,10 +288,11 @@ def test_newton_is_the_smoothed_step_without_smoothing():
     torch.testing.assert_close(newton.path, smooth.path)
 
 
-@pytest.mark.parametrize("k", [2, 3])
-def test_rows_end_with_the_first_step_that_is_recognised_or_have_their_best_masks(k):
+@pytest.mark.parametrize("options", [{}, {"k": 3}, {"k": 3, "step": "sgd", "lr": 1e5}], ids=str)
+def test_rows_end_with_the_first_step_that_is_recognised_or_have_their_best_masks(options):
     teacher, images = scene()
-    mixer = SuperMix(teacher, k=k, max_iter=6, sparsity=10.0)
+    mixer = SuperMix(teacher, max_iter=6, sparsity=10.0, **options)
+    k = mixer.k
     solution = mixer.solve(images, generator=seeded(1), keep_path=True)
     assert 0 < solution.success.sum() < len(images), "the test needs rows of both kinds"
     target = soft_target(solution.ratios, solution.classes, CLASSES)
@@ -305,6 +306,8 @@ def test_rows_end_with_the_first_step_that_is_recognised_or_have_their_best_mask
         costs.append(objective(masks, scores, target, sparsity=10.0))
     rules, costs = torch.tensor(rules), torch.stack(costs)
     steps = len(solution.path) - 1
+    if mixer.step == "sgd":
+        assert (costs.argmin(0)[~solution.success] < steps).any(), "the test needs a row that was better before"
     for row in range(len(images)):
         taken = int(solution.iterations[row])
         if solution.success[row]:
