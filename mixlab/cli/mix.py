@@ -80,8 +80,8 @@ def _teacher(path: Path, data: Dataset) -> Teacher:
         classes = teacher.for_images(data.mean, data.std)(normalise(images, data.mean, data.std)).shape[1]
     except (ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"expected a teacher of images of shape {tuple(images.shape[1:])} in {path}, received another: "
-                         f"{reason}") from error
+        raise ValueError(f"expected a teacher of images of shape {tuple(images.shape[1:])} in {path}, received "
+                         f"another: {reason}") from error
     if classes != data.num_classes:
         raise ValueError(f"expected a teacher of the {data.num_classes} classes of {data.name} in {path}, received one "
                          f"of {classes}")

@@ -265,8 +265,8 @@ def _check(mixer: Mixer, split: Split, *, keep: str, seed: int, **counts: int) -
     """Refuse what cannot be written, before anything is."""
     check_mixer(mixer)
     if mixer.needs_saliency:
-        raise ValueError(f"expected a mixer that needs no saliency, received {mixer!r}: no network is trained here that "
-                         "could tell one")
+        raise ValueError(f"expected a mixer that needs no saliency, received {mixer!r}: no network is trained here "
+                         "that could tell one")
     if keep not in ("success", "best"):
         raise ValueError(f"expected a keep of 'success' or 'best', received {keep!r}")
     if keep == "success" and not _solves(mixer):

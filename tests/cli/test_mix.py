@@ -151,8 +151,8 @@ def test_a_teacher_of_other_images_or_classes_is_refused(mixlab, tmp_path, chann
 
 
 def test_every_setting_of_supermix_can_be_said(mixlab, file, tmp_path):
-    settings = {"k": 3, "alpha": 1.0, "sparsity": 5.0, "sigma": 0.5, "side": 4, "max_iter": 2, "step": "sgd", "tv": 250.0,
-                "lr": 10.0}
+    settings = {"k": 3, "alpha": 1.0, "sparsity": 5.0, "sigma": 0.5, "side": 4, "max_iter": 2, "step": "sgd",
+                "tv": 250.0, "lr": 10.0}
     options = [word for name, value in settings.items() for word in ("--mixer-option", f"{name}={value}")]
     assert mixlab(*MIX, "--method", "supermix", "--teacher", file, "--keep", "best", *options, "--out",
                   tmp_path / "set")[0] == 0
