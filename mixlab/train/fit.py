@@ -19,6 +19,7 @@ from torch.multiprocessing import ProcessRaisedException
 
 from mixlab.checks import whole
 from mixlab.data import Batch, Dataset, Loader
+from mixlab.data.stratify import part_of
 from mixlab.models import noise
 from mixlab.rng import generator
 from mixlab.train.checkpoint import Checkpoints, write_atomically
@@ -127,7 +128,7 @@ def fit(
     if not whole(seed):
         raise ValueError(f"expected an integer seed, received {seed!r}")
     seed = int(seed)
-    _check_batches(len(dataset.train), recipe.batch_size, processes)
+    _check_batches(part_of(recipe.part, len(dataset.train)), recipe.batch_size, processes)
     if compile and not getattr(risk, "compilable", True):
         raise ValueError(f"expected compile=False with a {type(risk).__name__}: a compiled network hides its layers")
     config = fingerprint(model, risk, dataset, recipe, seed=seed, precision=precision, processes=processes)
@@ -280,11 +281,12 @@ def _home(dataset: Dataset, device: torch.device) -> torch.device:
 
 def _loader(fabric, dataset: Dataset, recipe: Recipe, seed: int, home: torch.device) -> Loader:
     """Training batches of this process, made where the images are kept."""
-    images, batch_size, world = len(dataset.train), recipe.batch_size, fabric.world_size
+    images, batch_size, world = part_of(recipe.part, len(dataset.train)), recipe.batch_size, fabric.world_size
     tail = images % batch_size
     return Loader(
-        dataset.train, batch_size, mean=dataset.mean, std=dataset.std, augment=recipe.augment, seed=seed, device=home,
-        rank=fabric.global_rank, world=world, drop_last=tail % world > 0 or tail == world and images > batch_size,
+        dataset.train, batch_size, mean=dataset.mean, std=dataset.std, augment=recipe.augment, part=recipe.part,
+        seed=seed, device=home, rank=fabric.global_rank, world=world,
+        drop_last=tail % world > 0 or tail == world and images > batch_size,
     )
 
 

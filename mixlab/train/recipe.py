@@ -6,9 +6,12 @@ import math
 from dataclasses import asdict, dataclass, replace
 
 from mixlab.checks import whole
+from mixlab.data.stratify import part_of
 
 REPORTS = ("last", "best")
 MEASURED = ("epoch", "halves")
+# Fields that recipes had not from the beginning, at their defaults.
+_UNSAID = (("measured", "epoch"), ("part", 1.0))
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Recipe:
         measured: when validation images are looked at: after every "epoch", or, where that would cost as much as the
             training, at half-time and at the end ("halves"). In halves the training images are measured as well, clean
             and unaugmented: their error at half-time says whether the run is long enough for its data.
+        part: the part of the training images that an epoch takes, drawn anew every epoch (RS2, see `Loader`).
 
     Raises:
         ValueError: for a value outside its range.
@@ -108,6 +112,7 @@ class Recipe:
     report: str
     source: str
     measured: str = "epoch"
+    part: float = 1.0
 
     def __post_init__(self):
         for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
@@ -124,6 +129,7 @@ class Recipe:
             raise ValueError(f"expected measured of {', '.join(MEASURED)}, received {self.measured!r}")
         if self.measured == "halves" and self.report == "best":
             raise ValueError("expected report of last with measured='halves': the best epoch would be one of two")
+        part_of(self.part, 1)  # a part that is none is refused here
 
     def learning_rate(self, position: float) -> float:
         """Learning rate at `position`, in epochs (3.5 is halfway through the fourth)."""
@@ -140,6 +146,6 @@ class Recipe:
         return replace(self, epochs=epochs, schedule=self.schedule.stretched(epochs, self.epochs))
 
     def as_dict(self) -> dict:
-        """Plain data for a checkpoint, the kind of schedule included; `measured` only where it is not "epoch"."""
+        """Plain data for a checkpoint, the kind of schedule included; later fields only where they say something."""
         plain = asdict(self) | {"schedule": {"name": type(self.schedule).__name__, **asdict(self.schedule)}}
-        return {name: value for name, value in plain.items() if (name, value) != ("measured", "epoch")}
+        return {name: value for name, value in plain.items() if (name, value) not in _UNSAID}
