@@ -21,7 +21,7 @@ and older). Without it those rows have mixlab's side alone.
 
 The part "steps" is what a user feels: the part that drawing takes of a training step with saliency and clean loss.
 
-The part "supermix" says what an image costs that SuperMix keeps; `supermix.py` beside this file has it, and says how.
+The part "supermix" says what an image costs that SuperMix keeps; the folder `supermix` has it, and says how.
 """
 
 import argparse

@@ -13,7 +13,7 @@ def bench(context: typer.Context, name: str = typer.Argument("mixers", help="A f
     """Run benchmarks/NAME.py of the checkout.
 
     `mixers`: mixing beside its peers. `bandwidth`: mixing beside a copy of the batch. `solvers`: Puzzle Mix and
-    Co-Mixup beside alpha-beta swap and beside a training step.
+    Co-Mixup beside alpha-beta swap and beside a training step, SuperMix beside the loop that its authors released.
 
     Further options go to it: `mixlab bench mixers --processes 1`.
     """

@@ -228,7 +228,7 @@ class Counted:
 
 
 def test_the_released_filter_and_its_neighbours(load):
-    released = load("supermix_released")
+    released = load("supermix.released")
     assert released.KERNEL.numpy().round(3).tolist() == pytest.approx([0.054, 0.244, 0.403, 0.244, 0.054])
     assert released.neighbours(3, 2).tolist() == [[0, 1], [1, 2], [2, 0]]
 
@@ -236,7 +236,7 @@ def test_the_released_filter_and_its_neighbours(load):
 @pytest.mark.parametrize("k, side", [(2, 8), (3, 5)])
 def test_a_step_of_the_released_loop_pixel_by_pixel(load, k, side):
     """Against mixlab's masks and objective, and a filter that is a loop over cells, with nothing beyond the border."""
-    released, (teacher, images) = load("supermix_released"), linear_teacher()
+    released, (teacher, images) = load("supermix.released"), linear_teacher()
     ratios = torch.distributions.Dirichlet(torch.ones(k)).sample((len(images),)).to(torch.float32)
     sources = released.neighbours(len(images), k)
     found = released.solve(teacher, images, ratios, side=side, max_iter=1)
@@ -260,7 +260,7 @@ def test_a_step_of_the_released_loop_pixel_by_pixel(load, k, side):
 
 
 def test_the_released_loop_pays_for_the_whole_batch_until_few_enough_are_left(load):
-    released, (teacher, images) = load("supermix_released"), linear_teacher()
+    released, (teacher, images) = load("supermix.released"), linear_teacher()
     ratios = torch.full((24, 2), 0.5)
     kept = {}
     for most in range(1, 13):

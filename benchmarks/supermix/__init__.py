@@ -2,7 +2,7 @@
 
 mixlab's loop (a row leaves when it is done, and the pass that judges a step is the one the next step begins with) has
 the smoothed step, and the paper's baselines: Newton's step with total variation, and descent at a fixed rate (SGD) with
-total variation, at the paper's rate and at the best of a few. Beside it the released loop (`supermix_released`), as it
+total variation, at the paper's rate and at the best of a few. Beside it the released loop (`supermix.released`), as it
 is and on mixlab's pairs: those of two predicted classes, for the others are hardly ever done.
 
 All of them get the same images, from which classes, partners and ratios follow, and end with mixed images: that is what
@@ -11,8 +11,8 @@ its time for a kept image as it comes is one for other images. Times to equal sh
 the released loop tolerates what is left of the share, and mixlab's stops at the iteration that reaches it. The last of
 the shares is what mixlab's smoothed step keeps in the end. Where an arm keeps fewer, its time has a star.
 
-A rate that is tuned for iterations alone hardly makes masks sparse. The mean of m (1 - m), which is 1/4 where two images
-are averaged, says so.
+A rate that is tuned for iterations alone hardly makes masks sparse. The mean of m (1 - m), which is 1/4 where two
+images are averaged, says so.
 """
 
 import math
@@ -21,8 +21,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-import supermix_released
 import torch
+from supermix import released
 from torch import Tensor
 from torch.nn.functional import cross_entropy, interpolate
 from tqdm import tqdm
@@ -74,7 +74,7 @@ class Mixed(NamedTuple):
     """What became of a batch."""
 
     kept: int
-    iterations: int  #: of all images together, each a pass forward and one backward, and for the released loop another
+    iterations: int  #: of all images together: a pass forward and one backward, and one more in the released loop
     blending: float  #: m (1 - m), added up over kept images
 
 
@@ -159,7 +159,7 @@ def released_arm(teacher: Teacher, max_iter: int, distinct: bool) -> Arm:
             with torch.no_grad():
                 sources = distinct_partners(teacher(images).argmax(1), 2, draws)[0]
         ratios = draw_shares(3.0, len(images), 2, draws)
-        found = supermix_released.solve(
+        found = released.solve(
             teacher, images, ratios, sources=sources, tolerance=tolerance, max_iter=max_iter)
         masks = found.masks[found.success]
         blending = (masks * (1 - masks)).mean((1, 2, 3)).sum().item()
