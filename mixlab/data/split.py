@@ -1,6 +1,6 @@
 """The two records of this room: a `Split` is rows of pictures with labels, a `Dataset` is three of them."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -152,3 +152,37 @@ class Dataset:
     def num_classes(self) -> int:
         """How many classes there are."""
         return len(self.classes)
+
+    def subset(self, rows: Tensor) -> "Dataset":
+        """Keep some training rows only; validation and test stay as they are.
+
+        Args:
+            rows: (n,) int64, numbers in the set's own file (`Split.rows`), in any order.
+
+        Returns:
+            A set of the same name whose training rows keep their order; ``mean`` and ``std`` are those of the rows
+            that are kept, as after a limit.
+
+        Raises:
+            ValueError: for rows of another type or shape, none, one twice, or some that are not in the training split.
+
+        Example:
+            >>> from mixlab.data import load
+            >>> data = load("digits").subset(torch.tensor([20, 3]))
+            >>> data.train.rows.tolist(), len(data.validation), len(data.test)
+            ([3, 20], 145, 359)
+        """
+        _expect(rows, "rows", torch.int64, (None,))
+        if not len(rows):
+            raise ValueError("expected at least one row to keep, received none")
+        if len(rows.unique()) < len(rows):
+            raise ValueError("expected every row to keep once, received one twice")
+        if len(others := rows[~torch.isin(rows, self.train.rows)]):
+            held = int(torch.isin(others, self.validation.rows).sum())
+            raise ValueError(
+                f"expected rows of the training split of {self.name}, received {len(others)} others, {held} of them"
+                f" held out for validation, such as {int(others.min())}"
+            )
+        train = self.train.subset(torch.isin(self.train.rows, rows))
+        mean, std = train.moments()
+        return replace(self, train=train, mean=mean, std=std)

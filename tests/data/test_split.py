@@ -84,3 +84,36 @@ def test_labels_of_every_split_are_classes(part, wrong):
 def test_moments_of_nothing_are_refused():
     with pytest.raises(ValueError, match="at least one row"):
         rows().subset(torch.arange(0)).moments()
+
+
+def test_a_subset_of_a_set_has_these_training_rows_and_no_others():
+    whole, data = load("digits", validation=0.0).train, load("digits", validation=0.2, seed=2)
+    rows = data.train.rows[torch.tensor([40, 3, 700, 0])]
+    part = data.subset(rows)
+    assert part.train.rows.tolist() == sorted(rows.tolist())
+    assert torch.equal(part.train.images, whole.images[part.train.rows])
+    assert torch.equal(part.train.labels, whole.labels[part.train.rows])
+    assert (part.mean, part.std) == part.train.moments() != (data.mean, data.std)
+    assert part.validation is data.validation and part.test is data.test and part.classes == data.classes
+    assert data.subset(data.train.rows.flip(0)).train.rows.tolist() == data.train.rows.tolist()
+
+
+def test_a_subset_keeps_soft_labels():
+    split = Split(rows().images, rows().labels, soft=torch.eye(6))
+    data = Dataset("soft", split, rows().subset(torch.arange(0)), rows(), tuple("abcdef"), (0.5,) * 3, (0.5,) * 3)
+    assert torch.equal(data.subset(torch.tensor([4, 1])).train.soft, torch.eye(6)[[1, 4]])
+
+
+@pytest.mark.parametrize(("chosen", "message"), [
+    (torch.tensor([0.0]), "expected rows as torch.int64"),
+    ([0, 1], "expected rows as a tensor, received list"),
+    (torch.tensor([[0]]), r"of shape \(any\), received"),
+    (torch.tensor([], dtype=torch.int64), "at least one row to keep, received none"),
+    (torch.tensor([2, 2]), "every row to keep once"),
+    (torch.tensor([0, 4, 5, 9]), "split of six, received 3 others, 2 of them held out for validation, such as 4"),
+])
+def test_rows_that_cannot_be_kept_are_told(chosen, message):
+    train, held = rows().subset(torch.arange(4)), rows().subset(torch.tensor([4, 5]))
+    data = Dataset("six", train, held, held, tuple("abcdef"), (0.5,) * 3, (0.5,) * 3)
+    with pytest.raises(ValueError, match=message):
+        data.subset(chosen)
