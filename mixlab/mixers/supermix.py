@@ -380,8 +380,7 @@ class SuperMix(Taught, Mixer):
             sources: ``(B, K)`` int64, given instead of drawn; so are ratios.
             ratios: ``(B, K)``, each row summing to 1.
             stop: end a row with the first step after which it is recognised; a row that never is has the masks of least
-                objective among all it came by, the equal ones of the beginning included. Otherwise every row takes
-                ``max_iter`` steps, and has the last masks.
+                objective among those after a step. Otherwise every row takes ``max_iter`` steps, and has the last masks.
             keep_path: keep the mask logits of every step.
 
         Raises:
@@ -430,9 +429,9 @@ class SuperMix(Taught, Mixer):
             current = logits[active].requires_grad_()
             with torch.enable_grad():
                 loss, scores = self._judge(current, parts, target)
-            done = recognised(scores, classes) & (taken > 0)
-            lower = loss.detach() < least[active]
-            least[active] = torch.where(lower, loss.detach(), least[active])
+            loss_now, stepped = loss.detach(), taken > 0
+            done, lower = recognised(scores, classes) & stepped, (loss_now < least[active]) & stepped
+            least[active] = torch.where(lower, loss_now, least[active])
             kept = active[done | lower] if stop else active
             best[kept] = logits[kept]
             success[active] = done
@@ -442,7 +441,7 @@ class SuperMix(Taught, Mixer):
             if taken == self.max_iter or not going.any():
                 break
             gradient, = torch.autograd.grad(loss, current, torch.ones_like(loss))  # rows are independent
-            logits[active[going]] -= self._change(loss.detach(), gradient)[going]
+            logits[active[going]] -= self._change(loss_now, gradient)[going]
             if not going.all():  # rows that are done leave
                 active, parts, classes, target = (each[going] for each in (active, parts, classes, target))
             if keep_path:
