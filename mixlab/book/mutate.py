@@ -124,6 +124,30 @@ MUTATIONS = (
         new="grown = sums[:, 0].mT",
         from_scratch=1,
     ),
+    Mutation(
+        chapter="07-supermix",
+        fact="masks that do not sum to one",
+        file="mixers/supermix.py",
+        old="F.logsigmoid(grown).softmax(1)",
+        new="grown.sigmoid()",
+        from_scratch=1,
+    ),
+    Mutation(
+        chapter="07-supermix",
+        fact="the divergence turned round",
+        file="mixers/supermix.py",
+        old='if divergence == "forward":',
+        new='if divergence != "forward":',
+        from_scratch=1,
+    ),
+    Mutation(
+        chapter="07-supermix",
+        fact="the teacher asked once, not at each step",
+        file="risk/distillation.py",
+        old="return one_hot(answers.argmax(1), answers.shape[1]).to(answers.dtype)",
+        new="return vars(self).setdefault('once', one_hot(answers.argmax(1), answers.shape[1]).to(answers.dtype))",
+        from_scratch=2,
+    ),
 )
 
 

@@ -46,7 +46,7 @@ def test_the_step_on_paper_is_that_of_the_text():
     smoothing = torch.tensor([[3.0, 1.0, 0.0], [1.0, 2.0, 1.0], [0.0, 1.0, 3.0]]) / 4
     table = demonstrations.by_hand(images, torch.tensor([0.75, 0.25]), smoothing)
     loss = 0.75 * math.log(1.5) + 0.25 * math.log(0.5) + 0.25
-    assert table["start"]["loss"] == f"{loss:.3f}" and table["start"]["divergence"] == f"{loss - 0.25:.3f}"
+    assert table["start"]["divergence"] == f"{loss - 0.25:.3f}" and table["start"]["sparsity"] == "0.250"
     assert table["plain"]["length of the step"] == f"{loss / (4 / 256):.1f}"
     assert table["smoothed"]["length of the step"] == f"{loss / (3 / 256):.1f}"
     ends = loss / (4 / 256) / 16

@@ -58,7 +58,7 @@ def by_hand(images: Tensor, target: Tensor, smoothing: Tensor, lam_s: float = 1.
         columns[title] = length, -length * direction
     table = {}
     for title, (length, logits) in columns.items():
-        loss, divergence, sparsity, masks, picture, said = judged(logits)
+        _, divergence, sparsity, masks, picture, said = judged(logits)
         table[title] = {
             "length of the step": "–" if length is None else f"{length:.1f}",
             "own image's logits": _numbers(logits[0]),
@@ -67,7 +67,6 @@ def by_hand(images: Tensor, target: Tensor, smoothing: Tensor, lam_s: float = 1.
             "teacher: left": f"{said[0]:.3f}",
             "divergence": f"{divergence:.3f}",
             "sparsity": f"{sparsity:.3f}",
-            "loss": f"{loss:.3f}",
         }
     return pandas.DataFrame(table)
 
