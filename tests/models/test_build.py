@@ -106,7 +106,8 @@ def test_initialise_refuses_what_it_has_no_rule_for():
 
 @pytest.mark.parametrize("name", [
     "", "resnet", "preact_resnet18", "PreAct-ResNet18", "wideresnet", "wideresnet-28", "wideresnet-28-10-1",
-    "wideresnet-a-b", "wideresnet-016-4", "pyramidnet-110 ", "wideresnet-28-10\n", "alexnet", "resnet-44", "resnet-20-1",
+    "wideresnet-a-b", "wideresnet-016-4", "pyramidnet-110 ", "wideresnet-28-10\n", "alexnet", "resnet-44",
+    "resnet-20-1",
 ])
 def test_unknown_names(name):
     with pytest.raises(ValueError, match="expected a network of lenet, bench-net, preact-resnet18, ") as error:

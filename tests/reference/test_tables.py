@@ -140,7 +140,8 @@ def test_what_the_supermix_paper_prints_for_distillation():
     for name, count in PAIRS.items():
         table = reference.table(name)
         assert len(table) == count
-        assert list(table) == ["teacher", "student", "teacher alone", "student alone", "KD", "CRD", *DISTILLED, "starred"]
+        alone = ["teacher alone", "student alone", "KD", "CRD"]
+        assert list(table) == ["teacher", "student", *alone, *DISTILLED, "starred"]
     same = reference.table("supermix-2").set_index(["teacher", "student"])
     assert same.loc[("ResNet56", "ResNet20")].tolist()[:-1] == [
         72.34, 69.06, 70.66, 71.16, 71.38, 72.00, 72.33, 72.64, 72.22, 72.89, 72.67, 73.19]
@@ -209,6 +210,6 @@ def test_times_of_the_supermix_paper():
     assert (times["SGD"] / fastest).min() > 65 and (times["Newton + TV"] / fastest).min() > 19
     assert (times["SGD"] > times["Newton + TV"]).all() and (times["Newton + TV"] > fastest).all()
     # No image is done in less than one iteration, so the iterations are divided by something. So are the times: their
-    # ratio is one number for each network, as far as 0.2 iterations in one digit can say. That it is 128 is our reading.
+    # ratio is one number for each network, as far as 0.2 iterations in one digit can say. That it is 128 we infer.
     assert (iterations["Newton + smoothing"] < 1).all()
     assert (times / iterations).div(times["SGD"] / iterations["SGD"], axis=0).stack().between(0.9, 1.3).all()
