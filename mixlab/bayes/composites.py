@@ -18,7 +18,7 @@ from mixlab.checks import whole
 from mixlab.masks import Constant, NestedBoxes
 from mixlab.mixers.regional import nested_boxes
 
-__all__ = ["Composites", "blended_composites", "nested_composites"]
+__all__ = ["Composites", "blended_composites", "companion_rows", "nested_composites"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +66,39 @@ class Composites:
         return Composites(*(part.to(device) for part in parts))
 
 
+def companion_rows(
+    count: int, *, k: int, draws: int, generator: torch.Generator, companion_sets: int | None = None
+) -> Tensor:
+    """Which rows of a pool surround the anchor: in every draw K - 1 different ones, uniformly.
+
+    Args:
+        count: rows of the pool.
+        k: number of images in a composite, the anchor among them.
+        draws: number of composites per anchor.
+        generator: source of randomness, a CPU one.
+        companion_sets: how many different sets of companions there are; draws use them in turn, so each is used equally
+            often. None: fresh companions in every draw; the R sets are the first R of those.
+
+    Returns:
+        ``(draws, k - 1)`` int64.
+
+    Raises:
+        ValueError: for a k that is not an integer from 1 to ``count + 1``, or a number of sets that does not divide
+            ``draws``.
+
+    Example:
+        >>> companion_rows(9, k=3, draws=4, companion_sets=2, generator=torch.Generator().manual_seed(0)).tolist()
+        [[8, 0], [1, 4], [8, 0], [1, 4]]
+    """
+    if not whole(k) or not 1 <= k <= count + 1:
+        raise ValueError(f"expected an integer 1 <= k <= {count + 1}, since the pool has {count} rows, received {k}")
+    sets = draws if companion_sets is None else companion_sets
+    if not whole(sets) or sets < 1 or draws % sets:
+        raise ValueError(f"expected a number of companion sets that divides the {draws} draws, received {sets!r}")
+    drawn = torch.stack([torch.randperm(count, generator=generator)[: k - 1] for _ in range(sets)])
+    return drawn.repeat(draws // sets, 1)
+
+
 def nested_composites(
     images: Tensor,
     labels: Tensor,
@@ -76,6 +109,7 @@ def nested_composites(
     anchor_share: float,
     draws: int,
     generator: torch.Generator,
+    companions: Tensor | None = None,
 ) -> Composites:
     r"""Surround an anchor as DCutMix does, with boxes nested by stick-breaking.
 
@@ -93,13 +127,15 @@ def nested_composites(
         anchor_share: the anchor's :math:`\varphi_i`, in (0, 1]; 1 shows it alone.
         draws: number of composites S per anchor.
         generator: source of randomness, a CPU one.
+        companions: ``(S, k - 1)`` int64, the rows of the pool that surround the anchor in each draw; drawn where None,
+            see :func:`companion_rows`.
 
     Returns:
         `Composites` of S draws, on the CPU.
 
     Raises:
         ValueError: for a pool with fewer than K - 1 rows or not on the CPU, labels outside the classes, a k that is not
-            an integer, an alpha or a share out of range, or less than one draw.
+            an integer, an alpha or a share out of range, less than one draw, or companions of another shape.
 
     Source: K-image paper, eqs 4 to 7 and section 3.1 (an anchor with a fixed share).
 
@@ -116,7 +152,7 @@ def nested_composites(
     def form(shares: Tensor) -> NestedBoxes:
         return NestedBoxes(nested_boxes(priors.sticks_from_shares(shares)[:, :-1], size, generator), size)
 
-    return _surround(form, images, labels, num_classes, k, alpha, anchor_share, draws, generator)
+    return _surround(form, images, labels, num_classes, k, alpha, anchor_share, draws, generator, companions)
 
 
 def blended_composites(
@@ -129,6 +165,7 @@ def blended_composites(
     anchor_share: float,
     draws: int,
     generator: torch.Generator,
+    companions: Tensor | None = None,
 ) -> Composites:
     """Surround an anchor as DMixup does, by a blend; see :func:`nested_composites` for arguments and errors.
 
@@ -149,15 +186,19 @@ def blended_composites(
     def form(shares: Tensor) -> Constant:
         return Constant(shares.float())
 
-    return _surround(form, images, labels, num_classes, k, alpha, anchor_share, draws, generator)
+    return _surround(form, images, labels, num_classes, k, alpha, anchor_share, draws, generator, companions)
 
 
-def _surround(form, images, labels, num_classes, k, alpha, anchor_share, draws, generator) -> Composites:
+def _surround(form, images, labels, num_classes, k, alpha, anchor_share, draws, generator, rows) -> Composites:
     """Draw slots, shares, companions and masks, in this order, and sum up what is not the anchor."""
     _check(images, labels, num_classes, k, alpha, anchor_share, draws)
     slot = torch.randint(k, (draws,), generator=generator)
     shares = _anchored_shares(slot, k, alpha, anchor_share, generator)
-    rows = torch.stack([torch.randperm(len(images), generator=generator)[: k - 1] for _ in range(draws)])
+    if rows is None:
+        rows = companion_rows(len(images), k=k, draws=draws, generator=generator)
+    if rows.shape != (draws, k - 1) or rows.dtype != torch.int64:
+        raise ValueError(f"expected int64 companions of shape ({draws}, {k - 1}), received {tuple(rows.shape)} "
+                         f"{rows.dtype}")
     made = form(shares)
     masks, weights = made.dense(k, tuple(images.shape[-2:])), made.shares(k)
     # The companions' slots, in order: all but the anchor's.

@@ -7,7 +7,7 @@ import numpy as np
 
 from mixlab.data.split import Split
 
-__all__ = ["KNOWN", "read_checked", "split_checksums"]
+__all__ = ["KNOWN", "content_checksum", "read_checked", "row_digests", "split_checksums"]
 
 # sha256 of pictures in (N, H, W, C) order and of labels as little-endian int64, for sets in the original
 # order.
@@ -71,3 +71,36 @@ def split_checksums(part: str, split: Split) -> dict[str, str]:
         f"{part}_images": hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest(),
         f"{part}_labels": hashlib.sha256(labels).hexdigest(),
     }
+
+
+def row_digests(split: Split) -> list[bytes]:
+    """Compute a digest of every row's picture and label, 16 bytes each; its number does not count.
+
+    Example:
+        >>> import torch
+        >>> split = Split(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1, 0]))
+        >>> one, other, same = row_digests(split)
+        >>> one == same, one == other
+        (True, False)
+    """
+    pictures, labels = split.images.cpu().contiguous().numpy(), split.labels.cpu().numpy().astype("<i8")
+    return [hashlib.blake2b(picture, digest_size=16, key=label.tobytes()).digest()
+            for picture, label in zip(pictures, labels, strict=True)]
+
+
+def content_checksum(split: Split) -> str:
+    """Compute sha256 of what a split holds: the picture, the label and the number of every row, in any order.
+
+    Example:
+        >>> import torch
+        >>> split = Split(torch.arange(3, dtype=torch.uint8).view(3, 1, 1, 1), torch.tensor([0, 1, 0]))
+        >>> content_checksum(split) == content_checksum(split.subset(torch.tensor([2, 0, 1])))
+        True
+        >>> content_checksum(split) == content_checksum(split.subset(torch.tensor([2, 0])))
+        False
+    """
+    named = sorted(zip(split.rows.tolist(), row_digests(split), strict=True))
+    digest = hashlib.sha256(repr(tuple(split.images.shape[1:])).encode())
+    for row, content in named:
+        digest.update(row.to_bytes(8, "little", signed=True) + content)
+    return digest.hexdigest()

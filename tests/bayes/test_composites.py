@@ -4,15 +4,15 @@ import pytest
 import torch
 from oracle import assert_probabilities
 
-from mixlab.bayes import blended_composites, nested_composites
+from mixlab.bayes import blended_composites, companion_rows, nested_composites
 
 POOL = torch.rand(12, 2, 16, 20, generator=torch.Generator().manual_seed(1))
 LABELS = torch.arange(12) % 4
 
 
-def draw(kind, *, k=5, alpha=1.0, anchor_share=0.5, draws=8, seed=0, pool=POOL, labels=LABELS):
+def draw(kind, *, k=5, alpha=1.0, anchor_share=0.5, draws=8, seed=0, pool=POOL, labels=LABELS, companions=None):
     return kind(pool, labels, num_classes=4, k=k, alpha=alpha, anchor_share=anchor_share, draws=draws,
-                generator=torch.Generator().manual_seed(seed))
+                generator=torch.Generator().manual_seed(seed), companions=companions)
 
 
 KINDS = pytest.mark.parametrize("kind", [nested_composites, blended_composites])
@@ -98,6 +98,34 @@ def test_shares_of_companions_follow_the_conditional_dirichlet():
                                 generator=torch.Generator().manual_seed(0))
     second = around.targets.square().sum(1).mean().item()
     assert second == pytest.approx(0.6**2 * 1.5 / 3.0, abs=0.003)
+
+
+@KINDS
+def test_companions_may_be_given(kind):
+    rows = torch.tensor([[1, 5, 9], [2, 6, 10]]).repeat(10, 1)  # all of class 1, then all of class 2
+    around = draw(kind, k=4, draws=20, companions=rows)
+    rest = 1 - around.weights
+    assert torch.allclose(around.targets[::2, 1], rest[::2], atol=1e-6)
+    assert torch.allclose(around.targets[1::2, 2], rest[1::2], atol=1e-6)
+
+
+@pytest.mark.parametrize("sets", [1, 3, 6, None])
+def test_rows_of_companions_are_distinct_uniform_and_in_sets_that_take_turns(sets):
+    rows = companion_rows(7, k=4, draws=6, companion_sets=sets, generator=torch.Generator().manual_seed(0))
+    fresh = companion_rows(7, k=4, draws=6, generator=torch.Generator().manual_seed(0))
+    number = sets or 6
+    assert torch.equal(rows, fresh[:number].repeat(6 // number, 1))
+    assert all(len(set(row)) == 3 for row in fresh.tolist())
+    n = 3000
+    many = companion_rows(7, k=4, draws=n, generator=torch.Generator().manual_seed(1))
+    assert_probabilities(many.flatten().bincount(minlength=7).tolist(), [3 / 7] * 7, n)
+
+
+@KINDS
+@pytest.mark.parametrize("companions", [torch.zeros(8, 3, dtype=torch.int64), torch.zeros(8, 4)])
+def test_companions_of_another_shape_or_type_are_refused(kind, companions):
+    with pytest.raises(ValueError, match=r"int64 companions of shape \(8, 4\)"):
+        draw(kind, companions=companions)
 
 
 @KINDS
