@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixlab.cli.options import named_values
+from mixlab.cli.options import device_named, named_values, teacher_for
 
 if TYPE_CHECKING:
-    from mixlab.data import Dataset, Split
+    from mixlab.data import Split
     from mixlab.mixers import Mixer
     from mixlab.models import Teacher
 
@@ -50,9 +50,9 @@ def mix(
     from mixlab.distill import write_mixed
 
     begun = time.monotonic()
-    source, place = find(data), _device(device)
+    source, place = find(data), device_named(device)
     loaded = load(source.name, validation=validation, seed=seed, limit=limit)
-    asked = None if teacher is None else _teacher(teacher, loaded)
+    asked = None if teacher is None else teacher_for(loaded, teacher)
     mixer = _mixer(method, named_values("--mixer-option", mixer_option), asked, distinct)
     about = write_mixed(
         mixer, _on(loaded.train, place), out, count=count, mean=loaded.mean, std=loaded.std, classes=loaded.classes,
@@ -60,32 +60,6 @@ def mix(
         per_shard=per_shard, source=source.name, masks=masks, progress=True,
     )
     _show(about, out, time.monotonic() - begun)
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name not in ("auto", "cpu", "cuda") or name == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"expected a --device of auto, cpu or cuda that is there, received {name!r}")
-    return "cpu" if name == "cpu" or not torch.cuda.is_available() else "cuda"
-
-
-def _teacher(path: Path, data: Dataset) -> Teacher:
-    """The teacher in a file, for the images of a set."""
-    from mixlab.data import normalise
-    from mixlab.models import Teacher
-
-    teacher, images = Teacher.load(path), data.train.images[:1]
-    try:
-        classes = teacher.for_images(data.mean, data.std)(normalise(images, data.mean, data.std)).shape[1]
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"expected a teacher of images of shape {tuple(images.shape[1:])} in {path}, received "
-                         f"another: {reason}") from error
-    if classes != data.num_classes:
-        raise ValueError(f"expected a teacher of the {data.num_classes} classes of {data.name} in {path}, received one "
-                         f"of {classes}")
-    return teacher.for_images(data.mean, data.std)
 
 
 def _mixer(method: str, options: dict, teacher: Teacher | None, distinct: bool) -> Mixer:
