@@ -17,6 +17,7 @@ MODULES = (
     "mixlab.data",
     "mixlab.train",
     "mixlab.bayes",
+    "mixlab.selection",
     "mixlab.records",
     "mixlab.theory",
     "mixlab.widgets",
