@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -93,6 +94,11 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Length; the schedule is stretched.")] = None,
     width: Annotated[int | None, typer.Option(min=1, help="Channels of the first stage.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Training images.")] = None,
+    subset: Annotated[Path | None, typer.Option(help="Train on the rows in this file of `mixlab select`; the held-out "
+                                                "images are then those that it was made with, whatever the "
+                                                "seed.")] = None,
+    part: Annotated[float, typer.Option(help="Part of the training images that each epoch takes, drawn anew every "
+                                        "epoch.")] = 1.0,
     dropout: Annotated[float | None, typer.Option(help="Dropout rate of the network.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for checkpoints, curves and the record.")] = None,
@@ -141,11 +147,12 @@ def train(
     row = mixer if named not in ("lamix", *DISTILLING) else named if unmixed else f"{named}-{mixer}"
     run = Run(
         name=f"{row}-s{seed}", row=row, data=data, model=model, risk=spec,
-        recipe=recipe or limits.recipe, seed=seed, epochs=epochs, limit=limit or _limit(data, limits.limit),
+        recipe=recipe or limits.recipe, seed=seed, epochs=epochs, part=part,
         width=width or (limits.width if model.startswith("preact") else None),
         options={} if dropout is None else {"dropout": dropout}, device=device,
         precision=precision or limits.precision,
-        compile=limits.compile and RISKS[named].compilable if compile is None else compile, **_validation(data),
+        compile=limits.compile and RISKS[named].compilable if compile is None else compile,
+        **_images(data, limit, limits.limit, subset),
     )
     model, dataset, result = _carry_out(run, out, processes=processes, every=every, log=log, progress=True)
     if first and out is not None:
@@ -206,11 +213,24 @@ def _limit(data: str, limit: int | None) -> int | None:
     return None if rows <= limit else limit
 
 
-def _validation(data: str) -> dict:
-    """No validation split of mixed images, which say nothing of others."""
+def _images(data: str, limit: int | None, usual: int | None, subset: Path | None) -> dict:
+    """Which training images there are: what is held out, a limit, or a subset and the split that it was chosen from.
+
+    There is no validation split of mixed images, which say nothing of others.
+    """
     from mixlab.data.mixed import is_written
 
-    return {"validation": 0.0} if is_written(data) else {}
+    held = {"validation": 0.0} if is_written(data) else {}
+    if subset is None:
+        return {"limit": limit or _limit(data, usual), **held}
+    if limit is not None:
+        raise ValueError(f"expected a --limit or a --subset, which is one, received both: {limit} and {subset}")
+    from mixlab.selection import read_subset
+
+    drawn = read_subset(subset)[1].get("split", {})
+    chosen = {"file": str(subset), "checksum": sha256(subset.read_bytes()).hexdigest()}
+    names = {"seed": "split", "validation": "validation", "limit": "limit"}
+    return held | {names[name]: drawn[name] for name in names if name in drawn} | {"subset": chosen}
 
 
 def _mixer(name: str, k: int | None, alpha: float | None, pairing: str | None, usual: str, **others) -> dict:

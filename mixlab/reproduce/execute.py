@@ -10,21 +10,27 @@ from pathlib import Path
 from torch import nn
 
 from mixlab.data import Dataset, corrupt_labels, load
-from mixlab.reproduce.plan import MEASURES, PREPARATIONS, Run
+from mixlab.reproduce.plan import CHOICES, MEASURES, PREPARATIONS, Run
 from mixlab.risk import build_risk
 from mixlab.rng import generator
+from mixlab.selection import apply_subset
 from mixlab.train import Recipe, Result, fit
 from mixlab.train.recipes import by_name
 
 
 def dataset_of(run: Run) -> Dataset:
-    """The data of a run. Only training labels are corrupted; validation and test stay as they are."""
-    data = load(run.data, validation=run.validation, seed=run.seed, limit=run.limit)
-    if run.corrupt == 0:
-        return data
-    draws = generator(run.seed, "corrupt")
-    labels, _ = corrupt_labels(data.train.labels, run.corrupt, len(data.classes), draws)
-    return replace(data, train=replace(data.train, labels=labels, soft=None))
+    """The data of a run; a choice that is made when it is carried out is still to come.
+
+    Only training labels are corrupted; validation and test stay as they are.
+    """
+    seed = run.seed if run.split is None else run.split
+    data = load(run.data, validation=run.validation, seed=seed, limit=run.limit)
+    if run.corrupt:
+        labels, _ = corrupt_labels(data.train.labels, run.corrupt, len(data.classes), generator(seed, "corrupt"))
+        data = replace(data, train=replace(data.train, labels=labels, soft=None))
+    if run.subset and "file" in run.subset:
+        data = apply_subset(data, run.subset["file"], run.subset.get("checksum"))
+    return data
 
 
 def model_of(run: Run, data: Dataset) -> nn.Module:
@@ -38,6 +44,7 @@ def model_of(run: Run, data: Dataset) -> nn.Module:
 def recipe_of(run: Run) -> Recipe:
     """The recipe of a run, stretched to its length."""
     recipe = by_name(run.recipe)
+    recipe = recipe if run.part == 1 else replace(recipe, part=run.part)
     return recipe if run.epochs is None else recipe.over(run.epochs)
 
 
@@ -54,11 +61,14 @@ def summary(run: Run) -> str:
     """
     recipe = recipe_of(run)
     images = "all others" if run.limit is None else f"{run.limit} others"
+    chosen = "" if run.subset is None else f", of which {run.subset.get('file') or run.subset['choice']} takes some"
+    redrawn = "" if run.part == 1 else f", {100 * run.part:g} % of them each epoch"
     width = "" if run.width is None else f" of width {run.width}"
     momentum = f"momentum {recipe.momentum:g}" + " (Nesterov)" * recipe.nesterov
     schedule = type(recipe.schedule).__name__.lower()
     return (
-        f"{run.data}: {100 * run.validation:g} % of its training set for validation, {images} for training\n"
+        f"{run.data}: {100 * run.validation:g} % of its training set for validation, {images} for training"
+        f"{chosen}{redrawn}\n"
         f"{run.model}{width}, {recipe.epochs} epochs, batches of {recipe.batch_size}, augmentation {recipe.augment}\n"
         f"SGD, lr {recipe.lr:g} ({schedule}), {momentum}, weight decay {recipe.weight_decay:g}"
     )
@@ -68,7 +78,7 @@ def train(run: Run, folder: str | Path | None = None, **options) -> tuple[nn.Mod
     """Build what a run names and fit it.
 
     Args:
-        run: what to do; one that needs nothing to be prepared.
+        run: what to do; one that needs nothing to be prepared or chosen.
         folder: where checkpoints and curves go; a run found there is continued.
         options: passed on to `fit`.
 
@@ -93,8 +103,8 @@ def execute(run: Run, experiment: str, budget: str, folder: str | Path | None = 
         shared: where runs of the experiment keep what they prepare for each other; see `Run.prepare`.
 
     Raises:
-        ValueError, OSError: as `train`; also if `run.measure` or `run.prepare` names no function, or there is something
-            to prepare and no folder for it.
+        ValueError, OSError: as `train`; also if `run.measure`, `run.prepare` or the choice of `run.subset` names no
+            function, or there is something to prepare or to choose and no folder for it.
 
     Example:
         >>> run = Run("a", "ERM", data="shapes", model="lenet", risk={"name": "empirical"}, recipe="demo", seed=0,
@@ -118,13 +128,20 @@ def _train(
     prepare = None if run.prepare is None else preparation_of(run)
     if prepare and shared is None:
         raise ValueError(f"expected a folder for what {run.prepare} prepares, received none")
+    choose = None if run.subset is None or "file" in run.subset else choice_of(run)
+    if choose and shared is None:
+        raise ValueError(f"expected a folder for what {run.subset['choice']} chooses by, received none")
     recipe, data = recipe_of(run), dataset_of(run)
+    said = {}
+    if choose:
+        rows, said = choose(run, data, Path(shared))
+        data = data.subset(rows)
     model = model_of(run, data)
     spec, measures = prepare(run, data, Path(shared)) if prepare else (run.risk, {})
     risk = build_risk(spec, model=model, classes=data.num_classes, generator=generator(run.seed, "risk"), data=data)
     result = fit(model, risk, data, recipe, seed=run.seed, device=run.device, precision=run.precision,
                  compile=run.compile, checkpoint=folder, **options)
-    return model, data, result, dict(measures)
+    return model, data, result, {**said, **measures}
 
 
 def measure_of(run: Run) -> Callable:
@@ -143,6 +160,15 @@ def preparation_of(run: Run) -> Callable:
         ValueError: if there is none of that name.
     """
     return _named("preparation", run.prepare, PREPARATIONS)
+
+
+def choice_of(run: Run) -> Callable:
+    """The function that `run.subset` names.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    return _named("choice", run.subset.get("choice", ""), CHOICES)
 
 
 def _named(what: str, name: str, known: Mapping[str, str]) -> Callable:

@@ -22,6 +22,8 @@ MEASURES = {
 PREPARATIONS: dict[str, str] = {
     "supermix": "mixlab.chapters.ch07_supermix.preparation:prepare",
 }
+#: Short names of choices of training images, likewise.
+CHOICES: dict[str, str] = {}
 #: What records called these measures before they had names.
 ALIASES = {
     "mixlab.reproduce.experiments.label_corruption:memorised": "memorised",
@@ -55,6 +57,14 @@ class Run:
             It gives two dicts: the risk's specification with its files filled in, and what is to be said of them, which
             goes into the record's `measures`. The record keeps `risk` as it is written here. `folder` is shared by all
             runs of an experiment, of which two may be at work at once.
+        subset: which of the training images, that validation and limit leave, are trained on; all where None. Either
+            `{"file": path, "checksum": sha256}` of a subset file (see `mixlab.selection.write_subset`), or
+            `{"choice": name, ...}` with a name of `CHOICES`, or "package.module:function": called as
+            `function(run, data, folder)` before anything is prepared. It gives the rows, and a dict of what is to be
+            said of them, which goes into the record's `measures`. What else it needs stands beside its name.
+        split: seed of what is drawn of the data, where that is not `seed`: validation, limit, corrupted labels. So runs
+            of several seeds train on one subset.
+        part: the part of the training images that each epoch takes, drawn anew every epoch (`Recipe.part`).
 
     A field that is added later needs a default, and is left out of records while it stands at it: a record made before
     is the record of the same run.
@@ -83,6 +93,9 @@ class Run:
     compile: bool = False
     measure: str | None = None
     prepare: str | None = None
+    subset: dict | None = None
+    split: int | None = None
+    part: float = 1.0
 
     def as_dict(self) -> dict:
         """The fields as JSON keeps them (a tuple becomes a list), later ones only where they are not at their default.
