@@ -30,8 +30,8 @@ class IdentityConv2d(nn.Conv2d):
 def initialise(model: nn.Module, generator: torch.Generator) -> nn.Module:
     """Draw every weight of a network anew, in the order of ``model.modules()``.
 
-    Convolutions: normal with variance 2 / (k² · out_channels), which keeps the size of gradients through ReLU
-    layers (He et al., 2015, "Delving deep into rectifiers", section 2.2, backward case); groups are not
+    Convolutions, transposed ones too: normal with variance 2 / (k² · out_channels), which keeps the size of gradients
+    through ReLU layers (He et al., 2015, "Delving deep into rectifiers", section 2.2, backward case); groups are not
     counted, as in torchvision; then ``IdentityConv2d`` as it says. Linear layers: uniform on ±1/√in_features.
     Normalisations: scale 1, shift 0, running mean 0 and variance 1. Every other bias: 0.
 
@@ -56,6 +56,9 @@ def initialise(model: nn.Module, generator: torch.Generator) -> nn.Module:
             _zero(module.bias)
             if isinstance(module, IdentityConv2d):
                 nn.init.dirac_(module.weight.data[:module.in_channels])
+        elif isinstance(module, nn.ConvTranspose2d):  # its weights are (in, out, k, k): torch takes out · k² for "in"
+            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu", generator=generator)
+            _zero(module.bias)
         elif isinstance(module, nn.Linear):
             bound = 1 / math.sqrt(module.in_features)
             nn.init.uniform_(module.weight, -bound, bound, generator=generator)

@@ -7,6 +7,7 @@ from mixlab.risk.base import Risk
 from mixlab.risk.crd import CRDRisk
 from mixlab.risk.distillation import DistillationRisk
 from mixlab.risk.empirical import EmpiricalRisk
+from mixlab.risk.generated import GeneratedRisk
 from mixlab.risk.lamix import LaMixRisk
 from mixlab.risk.loss import soft_cross_entropy
 from mixlab.risk.manifold import ManifoldRisk
@@ -19,6 +20,7 @@ __all__ = [
     "CRDRisk",
     "DistillationRisk",
     "EmpiricalRisk",
+    "GeneratedRisk",
     "LaMixRisk",
     "ManifoldRisk",
     "Risk",
