@@ -18,6 +18,7 @@ MODULES = (
     "mixlab.train",
     "mixlab.bayes",
     "mixlab.selection",
+    "mixlab.generator",
     "mixlab.records",
     "mixlab.theory",
     "mixlab.widgets",
