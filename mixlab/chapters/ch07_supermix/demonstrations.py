@@ -178,13 +178,13 @@ class Measured:
     Attributes:
         hits: (B,) bool, of which rows the teacher's K likeliest classes are those of the sources.
         evenness: mean of m(1 − m) over masks, pixels and all rows: ¼ for masks of ½, 0 for zeros and ones.
-        agrees: part of all rows of which the teacher's likeliest class is that of the source with the largest ratio.
+        agrees: (B,) bool, of which rows the teacher's likeliest class is that of the source with the largest ratio.
         mix: of all rows.
     """
 
     hits: Tensor
     evenness: float
-    agrees: float
+    agrees: Tensor
     mix: Mix
 
     @property
@@ -207,8 +207,7 @@ def measure(mixer: Mixer, teacher: Teacher, images: Tensor, seed: int = 0) -> Me
         own, said = teacher(images).argmax(1), teacher(mix.apply(images))
     classes, masks = own[mix.sources], mix.masks(tuple(images.shape[-2:]))
     largest = classes.gather(1, mix.weights.argmax(1, keepdim=True))[:, 0]
-    agrees = (said.argmax(1) == largest).double().mean().item()
-    return Measured(recognised(said, classes), (masks * (1 - masks)).mean().item(), agrees, mix)
+    return Measured(recognised(said, classes), (masks * (1 - masks)).mean().item(), said.argmax(1) == largest, mix)
 
 
 def after(solution: Solution, step: int) -> Mix:

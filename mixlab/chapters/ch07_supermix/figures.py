@@ -66,7 +66,7 @@ def _said(axis: Axes, item: Opinion, names: Sequence[str]) -> None:
     others = [each for each in item.said.argsort(descending=True).tolist() if each not in item.classes]
     for place, each in enumerate((*item.classes, *others[:1])):
         colour = colours[place] if place < len(item.classes) else OTHER
-        axis.barh(place, item.said[each].item(), color=colour, height=0.8)
+        axis.barh(place, item.said[each].item(), color=colour, height=0.8, alpha=0.5)  # pale, so that words can be read
         axis.text(0.02, place, f"{names[each]} {item.said[each]:.2f}", va="center", fontsize=7)
     axis.set(xlim=(0, 1), ylim=(len(item.classes) + 0.5, -0.5))
     _bare(axis)
@@ -116,18 +116,19 @@ def steps(parabolas: Mapping[str, Sequence[float]], path: Mapping[str, Sequence[
 
 
 def grid(found: Mapping[str, Mapping[str, Opinion]], width: float = 1.05) -> Figure:
-    """Draw pictures with their masks in lines and columns of two settings.
+    """Draw pictures with their masks in lines and columns of two settings; a tick stands under each success.
 
     Args:
         found: line -> column -> mixed picture.
         width: of a picture, in inches.
     """
     lines, columns = len(found), len(next(iter(found.values())))
-    figure, axes = plt.subplots(lines, 2 * columns, figsize=(2 * columns * width + 0.2, lines * width + 0.25),
+    figure, axes = plt.subplots(lines, 2 * columns, figsize=(2 * columns * width + 0.2, lines * (width + 0.12) + 0.25),
                                 squeeze=False)
     for line, (name, row) in zip(axes, found.items()):
         for place, item in enumerate(row.values()):
             _picture(line[place], item.picture)
+            line[place].set_xlabel("✓" if item.success else "no success", fontsize=7, labelpad=1)
             line[columns + place].imshow(_owned(item.masks))
             _bare(line[columns + place])
         line[0].set_ylabel(name, fontsize=8)
@@ -139,6 +140,8 @@ def grid(found: Mapping[str, Mapping[str, Opinion]], width: float = 1.05) -> Fig
 def sweeps(found: Mapping[str, Mapping[float, Measured]]) -> Figure:
     """Draw success, and how far the masks are from binary, over one setting after another.
 
+    The mean of m(1 − m) is at most (K − 1) / K², that of the blend of K images. It is drawn as a part of this.
+
     Args:
         found: setting -> its value -> what was measured; a panel each.
     """
@@ -148,8 +151,8 @@ def sweeps(found: Mapping[str, Mapping[float, Measured]]) -> Figure:
         places = range(len(values))
         axis.plot(places, [each.success for each in values.values()], "o-", color=first, markersize=4,
                   label="success")
-        axis.plot(places, [4 * each.evenness for each in values.values()], "s--", color=second, markersize=4,
-                  label="4 · mean of m(1 − m)")
+        of_blend = [each.evenness * each.mix.k**2 / (each.mix.k - 1) for each in values.values()]
+        axis.plot(places, of_blend, "s--", color=second, markersize=4, label="m(1 − m), of the blend's")
         axis.set_xticks(list(places), [f"{value:g}" for value in values])
         axis.set(xlabel=name, ylim=(-0.03, 1.03))
         axis.tick_params(labelsize=8)
