@@ -270,8 +270,8 @@ def _batch_statistics(model: nn.Module, kind: str) -> Iterator[None]:
 def _without_graph(loss: Tensor, model: nn.Module) -> Tensor:
     """A loss of the same value and the same gradient in the weights, whose graph is gone.
 
-    The next pass has the memory of this one, and may write to buffers that this one's graph still needed (a wrapper
-    for several processes sends them around before each pass). What is returned is linear in the weights, with the
+    The next pass has the memory of this one. And it writes to the running statistics: where this pass has used them,
+    its graph would go on with the new ones, without an error. What is returned is linear in the weights, with the
     gradient that was found: a backward pass adds that to the other term's where a weight collects both, so that
     processes average the sum, and once.
     """

@@ -387,7 +387,7 @@ def test_it_trains_like_any_risk_and_counts_in_what_makes_a_run(files, tmp_path)
 
 
 def test_a_step_on_two_processes_has_the_mean_of_their_gradients(monkeypatch):
-    """That of the generated pass is averaged, too, and once; buffers that are sent around in between do no harm."""
+    """That of the generated pass is averaged, too, and once."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     data, step = load("digits", limit=64, validation=0.0), replace(
         recipes["demo"], epochs=1, batch_size=64, momentum=0.0, nesterov=False, weight_decay=0.0)
