@@ -1,4 +1,4 @@
-"""Distillation: what a teacher knows, for a student. Labels, softened answers and features, at each step or written once.
+"""Distillation: what a teacher knows, for a student. Labels, softened answers and features.
 
 A `Teacher` is a frozen network. A student learns from it by a risk: `DistillationRisk` (labels and divergences, on
 natural images and on mixed ones) or `CRDRisk` (features, by contrast). Mixed images come from a mixer at each step, or

@@ -380,7 +380,7 @@ class SuperMix(Taught, Mixer):
             sources: ``(B, K)`` int64, given instead of drawn; so are ratios.
             ratios: ``(B, K)``, each row summing to 1.
             stop: end a row with the first step after which it is recognised; a row that never is has the masks of least
-                objective among those after a step. Otherwise every row takes ``max_iter`` steps, and has the last masks.
+                objective among those after a step. Otherwise every row takes ``max_iter`` steps and has the last masks.
             keep_path: keep the mask logits of every step.
 
         Raises:

@@ -65,7 +65,8 @@ def test_a_preparation_fills_in_the_risk_and_the_record_keeps_what_was_written(p
 
 def test_what_is_measured_on_the_network_stands_beside_what_was_prepared(preparing, tmp_path):
     both = replace(PREPARED, measure="preparing:answer")
-    assert execute.execute(both, "mine", "cpu", shared=tmp_path)["result"]["measures"] == {"smoothed": 0.1, "answer": 42}
+    record = execute.execute(both, "mine", "cpu", shared=tmp_path)
+    assert record["result"]["measures"] == {"smoothed": 0.1, "answer": 42}
 
 
 def test_a_preparation_needs_a_folder(preparing):

@@ -1,4 +1,4 @@
-"""What the chapter computes while the page is built: a step on paper, masks sought by small teachers, what these say."""
+"""What the chapter computes while the page is built: a step on paper, masks sought by small teachers."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from mixlab.records.compare import by_seed
 from mixlab.records.summary import DASH
 
 __all__ = [
-    "COLUMNS", "FAMILY", "LABELS", "ROWS", "SEEN", "baseline", "lines", "on_record", "pace", "paper_and_ours", "primary", "said",
-    "secondary", "setting", "success", "summary", "teacher", "what_success_takes",
+    "COLUMNS", "FAMILY", "LABELS", "ROWS", "SEEN", "baseline", "lines", "on_record", "pace", "paper_and_ours",
+    "primary", "said", "secondary", "setting", "success", "summary", "teacher", "what_success_takes",
 ]
 
 TITLES = {name: title for name, (title, _) in plan.ROWS.items()}
