@@ -43,6 +43,19 @@ def fingerprint(model: nn.Module, risk: nn.Module, dataset: Dataset, recipe: Rec
     }
 
 
+def identity(task: object) -> str:
+    """The kind of a task, and a checksum of all of its attributes as they are `described`.
+
+    Example:
+        >>> class Blurred:
+        ...     def __init__(self, sigma):
+        ...         self.sigma = sigma
+        >>> identity(Blurred(1.0)) == identity(Blurred(1.0)) != identity(Blurred(2.0))
+        True
+    """
+    return f"{type(task).__name__} {_digest(described(vars(task)))}"
+
+
 def described(value: object, within: tuple = ()) -> str:
     """All that makes an object what it is, as text that is the same in every process.
 

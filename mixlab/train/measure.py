@@ -1,8 +1,6 @@
-"""What is measured during a run: a row of the curves after each epoch, last and best epoch at the end."""
+"""What is measured while a network learns to classify: after epochs, and of the last and best epoch at the end."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import nn
@@ -33,14 +31,9 @@ class Measures:
         self.validation, self.test = (self._share(split, home) for split in (dataset.validation, dataset.test))
         self.train = self._share(dataset.train, home) if recipe.measured == "halves" else None
 
-    def epoch(self, state: State, steps: int) -> dict:
-        """What the curves say about the epoch of `steps` steps that has just ended."""
-        epoch, halves = state.epoch + 1, self.recipe.measured == "halves"
-        row = {
-            "epoch": epoch,
-            "lr": self.recipe.learning_rate(state.epoch),
-            "train_loss": math.fsum(state.losses[-steps:]) / steps,
-        }
+    def epoch(self, epoch: int) -> dict:
+        """What is measured after `epoch` epochs, by name."""
+        row, halves = {}, self.recipe.measured == "halves"
         if halves and epoch not in (_half(self.recipe.epochs), self.recipe.epochs):
             return row
         if len(self.dataset.validation):

@@ -23,7 +23,8 @@ SCHEMA = {
         "peak_memory_mib": float,
     },
 }
-METRIC = "test error of the last epoch, %"
+# What records call their metric; what a task of another kind measures is called as its curve is.
+METRICS = {"test_error": "test error of the last epoch, %"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Result:
         last: `epoch`, `test_error`, `test_loss`, `test_ece` of the last epoch; with a validation split also
             `validation_error` and `validation_loss`; under a recipe measured in halves `train_error` and
             `half_time_train_error`, of clean training images. Errors and the calibration error in percent, losses in
-            nats (see `mixlab.train.Metrics`).
+            nats (see `mixlab.train.Metrics`). Of a task of another kind: what its curves say of the last epoch.
         best: the same for the epoch of the lowest validation error (the first of equals); None without a
             validation split, or where it was measured in halves.
         best_test_error: lowest test error over the epochs, as many papers print it: chosen on the test set, so it is
@@ -43,6 +44,7 @@ class Result:
         losses: training loss of every step, on the global batch.
         seconds: wall time over all sessions of the run.
         origin: where it ran, see `origin`.
+        metric: the entry of `last` that a record gives as its value.
 
     Example:
         >>> last = {"epoch": 3, "test_error": 4.2, "test_loss": 0.15}
@@ -59,6 +61,7 @@ class Result:
     losses: list[float] = field(repr=False)
     seconds: float
     origin: dict = field(repr=False)
+    metric: str = "test_error"
 
     def record(self, *, experiment: str, row: str, budget: str, seed: int, config: Mapping,
                measures: Mapping | None = None) -> dict:
@@ -73,7 +76,8 @@ class Result:
         return {
             "what": {"experiment": experiment, "row": row, "budget": budget, "seed": seed, "config": dict(config)},
             "result": {
-                "metric": METRIC, "value": self.last["test_error"], "last": self.last, "best": self.best,
+                "metric": METRICS.get(self.metric, f"{self.metric} of the last epoch"),
+                "value": self.last[self.metric], "last": self.last, "best": self.best,
                 "best_test_error": self.best_test_error, "curves": self.curves, "measures": dict(measures or {}),
             },
             "origin": {**self.origin, "seconds": self.seconds},

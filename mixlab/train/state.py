@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from mixlab.train.checkpoint import Checkpoints
 from mixlab.train.result import Result, origin
 
-# The plain part of a state; weights are added where it is saved.
+# The plain part of a state; weights are added where it is saved, and so is what the steps of some tasks give.
 PLAIN = ("epoch", "step", "losses", "curves", "best", "best_weights", "seconds", "commits", "result")
+RESERVED = (*PLAIN, "scalars")
 
 
 class State:
@@ -21,7 +22,8 @@ class State:
 
     Args:
         fabric: the launched Fabric.
-        parts: model, risk and optimizer, by name; their `state_dict` is kept with the rest.
+        parts: the task's modules, first the network that it is about, and its optimisers, by name; their `state_dict`
+            is kept with the rest.
         store: where states are kept, or None.
         commit: under which this session of the run began, see `mixlab.train.result.commit`.
     """
@@ -30,13 +32,14 @@ class State:
         self.fabric, self.parts, self.store = fabric, parts, store
         self.epoch = self.step = 0
         self.losses: list[float] = []
+        self.scalars: dict[str, list[float]] = {}  # what else the steps of this epoch gave, by name
         self.curves: dict[str, list] = {}
         self.best: dict | None = None
         self.best_weights: dict | None = None
         self.seconds = 0.0
         self.commits: list[str | None] = [commit]
         self.result: dict | None = None
-        self._pending: list[Tensor] = []
+        self._pending: list[dict[str, Tensor]] = []
         self._since = time.perf_counter()
 
     def restore(self) -> None:
@@ -47,32 +50,45 @@ class State:
         here = self.commits
         for name in PLAIN:
             setattr(self, name, saved[name])
+        self.scalars = saved.get("scalars", {})
         self.commits = list(dict.fromkeys([*self.commits, *here]))
         for name, part in self.parts.items():
             part.load_state_dict(saved[name])
 
-    def took(self, loss: Tensor) -> None:
-        """Note a step; its loss stays on the device until `settle`, so no step waits for it."""
-        self._pending.append(loss.detach())
+    def took(self, scalars: dict[str, Tensor]) -> None:
+        """Note a step; what it gave stays on the device until `settle`, so no step waits for it.
+
+        Raises:
+            ValueError: if no `loss` is there.
+        """
+        if "loss" not in scalars:
+            raise ValueError(f"expected the loss of a step among what it gives, received {', '.join(scalars)}")
+        self._pending.append({name: value.detach() for name, value in scalars.items()})
         self.step += 1
 
     def settle(self) -> None:
-        """Turn the noted losses into numbers, as means over the processes.
+        """Turn what steps gave into numbers, as means over the processes.
 
         Raises:
-            FloatingPointError: naming the first step whose loss is not finite.
+            FloatingPointError: naming the first step whose loss, or whatever else it gave, is not finite.
         """
-        if not self._pending:
-            return
-        losses = self.fabric.all_reduce(torch.stack(self._pending), reduce_op="mean").tolist()
-        self._pending.clear()
-        for back, loss in zip(range(len(losses), 0, -1), losses, strict=True):
-            if not math.isfinite(loss):
-                raise FloatingPointError(
-                    f"loss is {loss} in epoch {self.epoch + 1}, step {self.step - back + 1}: the learning rate may be "
-                    "too high; the last checkpoint is from before"
-                )
-        self.losses += losses
+        pending, self._pending = self._pending, []
+        for name in dict.fromkeys(name for given in pending for name in given):
+            steps = [step for step, given in enumerate(pending, self.step - len(pending) + 1) if name in given]
+            values = torch.stack([given[name] for given in pending if name in given])
+            values = self.fabric.all_reduce(values, reduce_op="mean").tolist()
+            for step, value in zip(steps, values, strict=True):
+                if not math.isfinite(value):
+                    raise FloatingPointError(
+                        f"{name} is {value} in epoch {self.epoch + 1}, step {step}: the learning rate may be too "
+                        "high; the last checkpoint is from before"
+                    )
+            (self.losses if name == "loss" else self.scalars.setdefault(name, [])).extend(values)
+
+    def means(self, steps: int) -> dict[str, float]:
+        """What the `steps` steps of this epoch gave, `train_loss` first, as means over those that gave it."""
+        given = {"loss": self.losses[-steps:], **self.scalars}
+        return {f"train_{name}": math.fsum(values) / len(values) for name, values in given.items()}
 
     def save(self) -> None:
         """Write a checkpoint, if the run keeps any.
@@ -88,11 +104,16 @@ class State:
         self.seconds, self._since = self.seconds + now - self._since, now
         if self.fabric.global_rank == 0:
             plain = {name: getattr(self, name) for name in PLAIN}
+            plain |= {"scalars": self.scalars} if self.scalars else {}
             self.store.save(plain | {name: part.state_dict() for name, part in self.parts.items()})
 
     def _check_weights(self) -> None:
         # A finite loss may have an infinite gradient; the next loss would tell, but the checkpoint comes before it.
-        weights = self.parts["model"].state_dict()
+        (_, network), *others = [part for part in self.parts.items() if isinstance(part[1], nn.Module)]
+        weights = network.state_dict()
+        for name, module in others:  # not their buffers: what a risk remembers may be infinite for as long as it likes
+            trained = ((each, value) for each, value in module.named_parameters() if value.requires_grad)
+            weights |= {f"{name}.{each}": value.detach() for each, value in trained}
         # Asked together, since each answer is a wait for an accelerator.
         finite = torch.stack([value.isfinite().all() for value in weights.values()]).tolist()
         if not all(finite):
@@ -111,16 +132,16 @@ class State:
         error = row.get("validation_error")
         if choose and error is not None and (not self.best or error < self.best["validation_error"]):
             self.best = {name: row[name] for name in ("epoch", "validation_error", "validation_loss")}
-            self.best_weights = clone(self.parts["model"])
-        self.epoch, self.step = self.epoch + 1, 0
+            self.best_weights = clone(next(iter(self.parts.values())))
+        self.epoch, self.step, self.scalars = self.epoch + 1, 0, {}
 
-    def finish(self, last: dict, best: dict | None) -> Result:
+    def finish(self, metric: str, last: dict, best: dict | None) -> Result:
         """The result of the run, kept in a last checkpoint."""
         self.seconds += time.perf_counter() - self._since
         self._since = time.perf_counter()
         tests = self.curves.get("test_error")
         result = Result(last, best, min(tests) if tests else None, self.curves, self.losses, self.seconds,
-                        origin(self.fabric.device, self.commits))
+                        origin(self.fabric.device, self.commits), metric)
         self.result = asdict(result)
         self.save()
         return result

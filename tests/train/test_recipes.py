@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 import torch
 
-from mixlab.train import BUDGETS, Cosine, MultiStep, recipes
+from mixlab.train import BUDGETS, SGD, Adam, Cosine, MultiStep, recipes
 from mixlab.train.recipes import budget, by_name
 
 
@@ -87,6 +87,44 @@ def test_recipes_are_frozen_and_say_where_they_come_from():
 def test_values_out_of_range_are_refused(change):
     with pytest.raises(ValueError, match="expected"):
         replace(recipes["small"], **change)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"optimizer": "adam"}, "expected an optimizer of SGD.. or Adam.., received 'adam'"),
+    ({"optimizer": Adam()}, "expected momentum=0 and nesterov=False with Adam, received 0.9 and True"),
+    ({"optimizer": Adam(), "nesterov": False}, "with Adam, received 0.9 and False"),
+    *(({"clip": clip}, "expected a norm above 0 to clip at, or None, received") for clip in (0, -1.0, True, "5")),
+    ({"clip": float("inf")}, "expected a norm above 0"), ({"clip": float("nan")}, "expected a norm above 0"),
+])
+def test_optimisers_and_norms_that_are_none_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(recipes["small"], **change)
+
+
+@pytest.mark.parametrize("betas", [(0.9,), (0.9, 1.0), (-0.1, 0.9), 0.9, (0.9, float("nan")), (0.9, 0.99, 0.999)])
+def test_betas_that_are_none_are_refused(betas):
+    with pytest.raises(ValueError, match="expected two betas in"):
+        Adam(betas)
+
+
+def test_recipes_say_nothing_of_the_optimiser_that_they_always_had():
+    """So that a run from before there was another is still the same run."""
+    plain = recipes["small"]
+    assert plain.optimizer == SGD() and not {"optimizer", "clip"} & set(plain.as_dict())
+    other = replace(plain, optimizer=Adam([0.5, 0.99]), clip=5.0, momentum=0.0, nesterov=False).as_dict()
+    assert (other["optimizer"], other["clip"]) == ({"name": "Adam", "betas": (0.5, 0.99)}, 5.0)
+    assert list(other)[: len(plain.as_dict())] == list(plain.as_dict())
+
+
+def test_optimisers_are_torchs_with_the_values_of_the_recipe():
+    weights = [torch.zeros(2, requires_grad=True)]
+    sgd = SGD().over(weights, recipes["small"])
+    expected = torch.optim.SGD(weights, lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    assert type(sgd) is torch.optim.SGD and sgd.defaults == expected.defaults
+    recipe = replace(recipes["small"], optimizer=Adam((0.5, 0.99)), momentum=0.0, nesterov=False)
+    adam = recipe.optimizer.over(weights, recipe)
+    expected = torch.optim.Adam(weights, lr=0.1, betas=(0.5, 0.99), weight_decay=5e-4)
+    assert type(adam) is torch.optim.Adam and adam.defaults == expected.defaults
 
 
 def test_budgets_name_recipes_that_exist():

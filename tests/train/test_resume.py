@@ -183,7 +183,7 @@ def interrupt():
 def test_a_run_names_every_commit_that_it_ran_under(runs, tmp_path, monkeypatch):
     """A session's commit is read once, when it begins: what is committed later did not train anything."""
     commits = iter(["aaaa", "bbbb", "bbbb", "aaaa", None, "cccc"])
-    monkeypatch.setattr(import_module("mixlab.train.fit"), "commit", lambda: next(commits))
+    monkeypatch.setattr(import_module("mixlab.train.loop"), "commit", lambda: next(commits))
     monkeypatch.setattr(runs, "kill", interrupt)
     for _ in range(4):
         with pytest.raises(KeyboardInterrupt):
@@ -194,7 +194,7 @@ def test_a_run_names_every_commit_that_it_ran_under(runs, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("commit", ["aaaa", None])
 def test_a_run_under_one_commit_names_just_that(runs, tmp_path, monkeypatch, commit):
-    monkeypatch.setattr(import_module("mixlab.train.fit"), "commit", lambda: commit)
+    monkeypatch.setattr(import_module("mixlab.train.loop"), "commit", lambda: commit)
     monkeypatch.setattr(runs, "kill", interrupt)
     with pytest.raises(KeyboardInterrupt):
         runs.train(tmp_path, at=4)
