@@ -12,10 +12,13 @@ from mixlab.generator.controls import noisy, perturbed
 from mixlab.generator.law import divergence, entropy_of_law, kl_of_ignorant, soft_labels
 from mixlab.generator.probes import probe
 from mixlab.generator.stored import SampleGenerator
+from mixlab.generator.train import RECIPES, GeneratorTask, train_generator
 from mixlab.generator.unet import ConditionalUNet
 
 __all__ = [
+    "RECIPES",
     "ConditionalUNet",
+    "GeneratorTask",
     "SampleGenerator",
     "divergence",
     "entropy_of_law",
@@ -24,4 +27,5 @@ __all__ = [
     "perturbed",
     "probe",
     "soft_labels",
+    "train_generator",
 ]
