@@ -23,7 +23,9 @@ PREPARATIONS: dict[str, str] = {
     "supermix": "mixlab.chapters.ch07_supermix.preparation:prepare",
 }
 #: Short names of choices of training images, likewise.
-CHOICES: dict[str, str] = {}
+CHOICES: dict[str, str] = {
+    "ch8": "mixlab.chapters.ch08_selection.choices:choose",
+}
 #: What records called these measures before they had names.
 ALIASES = {
     "mixlab.reproduce.experiments.label_corruption:memorised": "memorised",
