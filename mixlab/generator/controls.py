@@ -34,7 +34,7 @@ def noisy(images: Tensor, radius: Tensor, *, generator: Generator) -> Tensor:
     return images + _of_length(noise, radius)
 
 
-def perturbed(classifier: nn.Module, images: Tensor, mu: Tensor, radius: Tensor, *, steps: int = 10,
+def perturbed(classifier: nn.Module, images: Tensor, mu: Tensor, radius: Tensor, *, steps: int = 20,
               generator: Generator) -> Tensor:
     """Images changed by a given Euclidean length each so that a classifier finds μ in them: x + δ, ‖δ_b‖ = r_b.
 
@@ -49,7 +49,8 @@ def perturbed(classifier: nn.Module, images: Tensor, mu: Tensor, radius: Tensor,
         images: (B, ...), floating point.
         mu: (B, C) soft labels.
         radius: (B,), r_b >= 0.
-        steps: at least 1; each costs a forward and a backward pass.
+        steps: at least 1; each costs a forward and a backward pass. The larger the radius, the more are needed: far
+            from the images, where it starts, a classifier is sure of some class.
         generator: source of the start.
 
     Returns:

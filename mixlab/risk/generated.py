@@ -80,7 +80,7 @@ class GeneratedRisk(Risk):
         mu: "fresh" or "fixed"; the latter needs batches with row numbers.
         statistics: "own", "running", "updating" or "joint".
         classifier: for "pgd", takes images that are normalised as the student's.
-        steps: of "pgd".
+        steps: of "pgd"; too few leave it further from μ than the generator is.
         pool: rows to make images of, in place of the batch's; kept on the device as uint8.
         mean, std: per channel, by which the pool's images are normalised: those of the student's own images.
         augment: of the pool's images, a name of `mixlab.data.augment.AUGMENTATIONS`.
@@ -108,7 +108,7 @@ class GeneratedRisk(Risk):
     def __init__(self, generator_net: SampleGenerator | None = None, *, mixer=None, base: float = 1.0,
                  weight: float = 1.0, images: str = "generated", label: str = "mu", epsilon: float | None = None,
                  background: str | None = None, mu: str = "fresh", statistics: str = "own",
-                 classifier: Teacher | None = None, steps: int = 10, pool: Split | None = None,
+                 classifier: Teacher | None = None, steps: int = 20, pool: Split | None = None,
                  mean: Sequence[float] | None = None, std: Sequence[float] | None = None, augment: str = "none"):
         super().__init__()
         check_non_negative(base=base, weight=weight)
