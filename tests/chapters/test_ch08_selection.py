@@ -9,6 +9,7 @@ import torch
 from mixlab.bayes import score
 from mixlab.chapters.ch08_selection import choices
 from mixlab.chapters.ch08_selection.experiments import selection as plan
+from mixlab.data.augment import normalise
 from mixlab.reproduce import Run, get
 from mixlab.reproduce.execute import dataset_of, execute, recipe_of
 from mixlab.selection import POLICIES, select
@@ -56,8 +57,8 @@ def test_scores_are_made_once_for_all_runs_of_a_seed(made):
     assert files(folder) == before
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"limit": 250}, {"subset": chosen(epochs=2)},
-                                    {"subset": chosen(limit=100)}], ids=str)
+@pytest.mark.parametrize("change", [{"seed": 1}, {"limit": 250}, {"subset": chosen(epochs=2)}],
+                         ids=["seed", "limit", "scorer"])
 def test_other_rows_or_another_scorer_have_scores_of_their_own(made, change):
     folder, data, _ = made
     other = replace(RUN, **change)
@@ -66,28 +67,44 @@ def test_other_rows_or_another_scorer_have_scores_of_their_own(made, change):
     assert second.rows.tolist() == dataset_of(other).train.rows.sort().values.tolist()
 
 
-def test_a_scorer_of_few_rows_is_trained_on_those_alone_and_scores_all(made, monkeypatch):
-    folder, data, _ = made
-    seen = []
-    fit = choices.fit
+def test_scores_of_other_rows_are_refused(made):
+    folder, data, (rows, _) = made
+    with pytest.raises(ValueError, match="expected the rows that were scored"):
+        choices.choose(RUN, data.subset(rows), folder)
 
-    def watched(model, risk, data, *others, **options):
-        seen.append(data)
+
+@pytest.fixture
+def watched(monkeypatch):
+    """What the scorer is trained on, and what is scored by which network."""
+    seen, fit = {}, choices.fit
+
+    def fitting(model, risk, data, *others, **options):
+        seen["trained"] = data.train
         return fit(model, risk, data, *others, **options)
 
-    monkeypatch.setattr(choices, "fit", watched)
-    scores, _ = choices.scored(replace(RUN, subset=chosen(limit=50)), data, folder)
-    assert len(seen[0].train) == 50 and len(scores) == 300
-    assert set(seen[0].train.rows.tolist()) < set(data.train.rows.tolist())
+    def scoring(network, split, **options):
+        seen["scorer"], seen["scored"] = network, split
+        return score(network, split, **options)
+
+    monkeypatch.setattr(choices, "fit", fitting)
+    monkeypatch.setattr(choices, "score", scoring)
+    return seen
 
 
-def test_what_was_scored_is_what_score_gives_for_the_scorer(made):
-    folder, data, _ = made
-    scores, measures = choices.scored(RUN, data, folder)
-    scorer, error = choices._train(RUN, data, SCORER)
-    again = score(scorer, data.train, mean=data.mean, std=data.std, num_classes=data.num_classes, seed=scores.about["seed"], **SCORE)
-    torch.testing.assert_close(again.mean, scores.mean, rtol=1e-5, atol=0)
-    assert measures["scorer_error"] == error and scores.about["draws"] == 4
+@pytest.mark.parametrize("limit", [None, 50])
+def test_the_scorer_is_trained_on_all_rows_or_on_few_and_scores_all(limit, tmp_path, watched):
+    """Of few rows, it has the moments of those."""
+    data = dataset_of(RUN)
+    subset = chosen() if limit is None else chosen(limit=limit)
+    scores, measures = choices.scored(replace(RUN, subset=subset), data, tmp_path)
+    trained, scorer = watched["trained"], watched["scorer"]
+    assert len(trained) == (limit or 300) and set(trained.rows.tolist()) <= set(data.train.rows.tolist())
+    assert watched["scored"] is data.train and len(scores) == 300 and scores.draws == 4
+    assert (scorer.mean, scorer.std) == trained.moments()
+    with torch.no_grad():
+        answers = scorer.eval()(normalise(data.test.images, scorer.mean, scorer.std)).argmax(1)
+    wrong = 100 * (answers != data.test.labels).double().mean().item()
+    assert measures["scorer_error"] == pytest.approx(wrong)
 
 
 def test_the_measures_are_those_of_what_was_chosen(made):
@@ -104,12 +121,13 @@ def test_the_measures_are_those_of_what_was_chosen(made):
     assert measures["scorer_seconds"] > 0 < measures["score_seconds"]
 
 
-def test_random_choices_of_two_seeds_differ(made):
-    folder, data, _ = made
-    scores, _ = choices.scored(RUN, data, folder)
-    first, second = (select(scores, 0.1, "random", generator=choices._draws(replace(RUN, seed=seed)))
-                     for seed in (0, 1))
-    assert not torch.equal(first, second)
+def test_what_is_drawn_follows_from_the_seed_and_differs_between_policies(made, tmp_path):
+    _, data, _ = made
+    drawn = [
+        choices.choose(replace(RUN, seed=seed, split=0, subset=chosen(policy)), data, tmp_path)[0].tolist()
+        for seed in (0, 1) for policy in ("random", "stratified", "proportional")
+    ]
+    assert len({tuple(rows) for rows in drawn}) == 6
 
 
 # The plan

@@ -6,9 +6,9 @@ A run says it as plain data, beside the name of the choice:
      "scorer": {"model": "bench-net", "recipe": "bench-grey", "epochs": 10, "risk": {...}},
      "score": {"k": 3, "alpha": 0.333, "draws": 256}}
 
-The scorer is trained on the run's own rows before any is left out, or, where it has a `limit`, on so many of them. All that is drawn
-follows from the run's seed: rows, scorer, composites, and what a policy draws. Scorer and scores are made once for all runs of
-a seed. Whichever of them comes second waits.
+The scorer is trained on the run's own rows before any is left out, or, where it has a `limit`, on so many of them. All
+that is drawn follows from the run's seed: rows, scorer, composites, and what a policy draws. Scorer and scores are made
+once for all runs of a seed; whichever of them comes second waits.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def choose(run: Run, data: Dataset, folder: Path) -> tuple[Tensor, dict[str, flo
     """
     part, policy = run.subset["t"], run.subset["policy"]
     scores, measures = scored(run, data, folder)
-    rows, random = (select(scores, part, each, generator=_draws(run)) for each in (policy, "random"))
+    rows, random = (select(scores, part, each, generator=generator(run.seed, "choice", each))
+                    for each in (policy, "random"))
     kept = torch.isin(scores.rows, rows)
     measures |= {
         "chosen_cv": scores.cv[kept].mean().item(), "all_cv": scores.cv.mean().item(),
@@ -74,9 +75,7 @@ def scored(run: Run, data: Dataset, folder: Path) -> tuple[Scores, dict[str, flo
     Args:
         run, data, folder: see `choose`.
     """
-    definition = run.subset
-    parts = {name: definition[name] for name in ("scorer", "score")}
-    path = folder / f"scores-s{run.seed}-{_digest(run, parts)}"
+    path = folder / f"scores-s{run.seed}-{_digest(run)}"
     about = path / "about.json"
     with alone(path / "lock", wait=True):
         if not about.exists():
@@ -92,10 +91,10 @@ def _make(run: Run, data: Dataset, path: Path) -> dict[str, float]:
     definition, start = run.subset, time.process_time()
     network, error = _train(run, data, definition["scorer"])
     trained = time.process_time()
-    # What is written on the way is taken up where a run was stopped; the scorer is trained again, to the same bits.
+    # A run that is stopped here begins anew: that costs a few minutes, and no moments of half a score are left.
     scores = score(
         network, data.train, mean=data.mean, std=data.std, num_classes=data.num_classes, **definition["score"],
-        seed=_seed(run, "score"), source=data.name, batch_size=BATCH, folder=path / "moments",
+        seed=_seed(run, "score"), source=data.name, batch_size=BATCH,
     )
     scores.save(path / "scores.npz")
     return {"scorer_error": error, "scorer_seconds": trained - start, "score_seconds": time.process_time() - trained}
@@ -118,17 +117,12 @@ def _train(run: Run, data: Dataset, definition: Mapping) -> tuple[Teacher, float
     return Teacher(network, mean=data.mean, std=data.std), result.last["test_error"]
 
 
-def _digest(run: Run, parts: Mapping) -> str:
+def _digest(run: Run) -> str:
     """Digits that change with anything that scores depend on."""
     whole = {"data": run.data, "limit": run.limit, "validation": run.validation, "seed": run.seed, "split": run.split,
-             "corrupt": run.corrupt, **parts}
+             "corrupt": run.corrupt, "scorer": run.subset["scorer"], "score": run.subset["score"]}
     return hashlib.blake2b(json.dumps(whole, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
 def _seed(run: Run, what: str) -> int:
     return int(torch.randint(2**31, (), generator=generator(run.seed, what, "seed")))
-
-
-def _draws(run: Run) -> torch.Generator:
-    """What a policy draws from; the same for all policies and parts of a seed."""
-    return generator(run.seed, "choice")

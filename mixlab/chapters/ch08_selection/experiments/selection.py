@@ -12,34 +12,34 @@ ten trainings on the subset.
 
 Every seed has all of its own: the 5,000 images, the scorer, the composites, what a policy draws, and the training. The
 policies of a seed share images and scores, and start and order of their training. So seeds are independent but for the
-test set, and the interval over them has the variance of all that is drawn. Few scorers with several trainings each
-would cost less and leave few degrees of freedom: with three, two.
+test set and a tenth of their images, and the interval over them has the variance of all that is drawn. (Few scorers
+with several trainings each would cost less, but it is scorers that would have to be counted: three leave two degrees
+of freedom.)
 
 Primary comparisons, stated before any of these runs was made: high CV minus random, and high CV minus easy (the
 smallest mean losses), test error of the last epoch in points, paired over 10 seeds, on the grey bench (Fashion-MNIST)
 and on the colour bench (CIFAR-100's 20 superclasses). What is said of each: "lower" or "higher" where the 95 % interval
 excludes zero; "no effect above a point" where it lies within one point of zero; the two are reported apart;
-"undecided" where the interval is wider and contains zero. The four are reported one by one and corrected for nothing:
-were there no effect at all, one of them or more would exclude zero with a chance of up to 19 %.
+"undecided" where the interval is wider and contains zero. The four comparisons are corrected for nothing: were there no
+effect at all, one of them or more would exclude zero with a chance of up to 20 %.
 
 In a trial with other code, one or two seeds each, the sign depended on the set: on grey random 17.6 and 18.5 % error,
 high CV 22.1 and 20.4, easy 23.2; on colour random 75.2, high CV 74.1, easy 73.3.
 
 Controls: "random" has the same number of images of every class, from the same 5,000, in the same steps. "Easy" uses the
 same scores without their deviation. Each record has the scorer's error, the means of CV and of the loss over what was
-kept and over all, and how much of it the random choice of the seed keeps as well (10 % where a policy has nothing to do
-with it).
+kept and over all, and how much of it the random choice of the seed keeps as well: about 10 %, but for that choice.
 
 Secondary, five seeds, with Holm's correction within each family, per setting. First family, all without mixing: high CV
 minus random, and high CV minus easy. Second family, with DCutMix: hard (the largest mean losses), plain standard
 deviation, low CV, one image of each quantile of the mean loss, and drawn in proportion to CV, each minus random.
 
-What differs from the paper (figure 3): ten grey classes or 20 superclasses of 5,000 images instead of CIFAR-100's 50,000
-images of 100 classes; so t = .1 keeps 50 or 25 images of a class, where theirs keeps 25 at t = .05 and 50 at .1; a
+What differs from the paper (figure 3): ten grey classes or 20 superclasses and 5,000 images to choose from, instead of
+CIFAR-100's 100 classes and 50,000 (t = .1 keeps 50 or 25 images of a class; theirs keeps 50, and 25 at t = .05); a
 network of 127,000 weights instead of PyramidNet; equal steps, where the paper does not say whether epochs or steps are
 equal; ten seeds instead of three; and all that the paper leaves open about the score, see `mixlab.bayes.score`. Its
-text gives one number: high CV errs 5.79 points less than random at t = .05. Of easy and hard it says that they are
-worse than random, hard by far, and of the standard deviation that it is like those.
+text gives one number: at t = .05 high CV errs 5.79 points less than random. Of easy and hard it says that both are
+worse than random, hard by far, and of the standard deviation that it is like those two.
 
 Cost, from trials on one core (seed 0, which is not used; no test error of it was looked at) and the bench's records:
 10 seeds x (scorer 45 s and scores 200 s on grey, 50 s and 200 s on colour), 10 seeds x 3 policies x (25 s + 28 s), and
