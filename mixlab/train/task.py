@@ -161,11 +161,11 @@ class Task:
 
     def ready(self, tools: Tools) -> None:
         """Put modules and data where they are needed, make `optimizers`, count `steps`."""
-        raise NotImplementedError
+        raise self._silent("how it is made ready")
 
     def batches(self, epoch: int, start: int) -> Iterator:
         """The batches of an epoch (0 is the first) from step `start` of it on, as many as there are steps."""
-        raise NotImplementedError
+        raise self._silent("what its batches are")
 
     def step(self, batch, number: int) -> dict[str, Tensor]:
         """Do step `number` (over all epochs, 0 is the first) and tell what it came to.
@@ -174,15 +174,18 @@ class Task:
             `loss`, and whatever else is to be averaged over the epoch for the curves; numbers as tensors, on their
             device, of this process. The loop takes their means over the processes.
         """
-        raise NotImplementedError
+        raise self._silent("what a step is")
 
     def measure(self, epoch: int) -> dict[str, float]:
         """What the curves say after `epoch` epochs (1 is the first), the same in every process."""
-        raise NotImplementedError
+        raise self._silent("what is measured")
 
     def final(self, state: State) -> tuple[dict, dict | None]:
         """Last and best epoch as a result has them; by default what the curves say of the last epoch, and None."""
         return {name: values[-1] for name, values in state.curves.items() if name != "lr"}, None
+
+    def _silent(self, what: str) -> TypeError:
+        return TypeError(f"{type(self).__name__} does not say {what}; `Task` lists what a subclass has to")
 
 
 def _trained(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:

@@ -297,3 +297,12 @@ def test_a_checkpoint_of_classification_has_what_it_always_had(tmp_path):
     again = fit(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), EmpiricalRisk(), data, recipes["demo"], device="cpu",
                 checkpoint=tmp_path)
     assert again.metric == "test_error" and again.losses == saved["state"]["losses"]
+
+
+def test_a_task_that_leaves_something_out_is_told_what():
+    class Silent(Task):
+        def __init__(self):
+            self.modules = {"factor": nn.Linear(1, 1)}
+
+    with pytest.raises(TypeError, match="Silent does not say how it is made ready"):
+        loop(Silent(), recipes["demo"], device="cpu")

@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,15 +28,14 @@ from mixlab.data import Dataset, load
 from mixlab.data.augment import normalise
 from mixlab.data.mixed import read_mixed, read_parts
 from mixlab.distill import write_mixed
-from mixlab.files import write_atomically
 from mixlab.mixers import Mixer, SuperMix, distinct_partners, from_config
 from mixlab.mixers.supermix import recognised
 from mixlab.models import Teacher, build
+from mixlab.reproduce.made import made
 from mixlab.reproduce.plan import Run
 from mixlab.risk import EmpiricalRisk
 from mixlab.rng import generator
 from mixlab.train import fit, predict
-from mixlab.train.lock import alone
 from mixlab.train.recipes import by_name
 
 #: Mixes that are drawn for a shard; few, since a set is cut off where it is large enough.
@@ -86,7 +85,7 @@ class _Making:
     def _teacher(self, definition: Mapping) -> dict:
         """The file and the checksum of a teacher, and the moments of the images that it will be given."""
         path = self._path("teacher", {"teacher": definition})
-        about = self._made(path, lambda: self._train(definition, path / "teacher.pt"))
+        about = made(path, lambda: self._train(definition, path / "teacher.pt"))
         self._note("teacher", about)
         return {"checkpoint": str(path / "teacher.pt"), "checksum": about["checksum"],
                 "mean": self.data.mean, "std": self.data.std}
@@ -114,7 +113,7 @@ class _Making:
         spec = self.filled(definition["mixer"])
         path = self._path("set", {"mixer": _without_paths(spec), **{
             name: value for name, value in definition.items() if name != "mixer"}})
-        about = self._made(path, lambda: self._write(from_config(spec), definition, path / "images"))
+        about = made(path, lambda: self._write(from_config(spec), definition, path / "images"))
         self._note("set", about)
         return str(path / "images")
 
@@ -138,15 +137,6 @@ class _Making:
         whole = {"data": run.data, "validation": run.validation, "seed": run.seed, **limit, **definition}
         text = json.dumps(whole, sort_keys=True).encode()
         return self.folder / f"{kind}-s{run.seed}-{hashlib.blake2b(text, digest_size=6).hexdigest()}"
-
-    def _made(self, path: Path, make: Callable[[], dict]) -> dict:
-        """What there is to say of an artefact, which is made if it is not there; whoever comes second waits."""
-        about = path / "about.json"
-        with alone(path / "lock", wait=True):
-            if not about.exists():
-                text = json.dumps(make()).encode()
-                write_atomically(about, lambda file: file.write(text))
-            return json.loads(about.read_text())
 
     def _note(self, kind: str, about: Mapping) -> None:
         self.measures |= {f"{kind}_{name}": value for name, value in about.items() if name != "checksum"}

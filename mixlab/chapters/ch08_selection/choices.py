@@ -24,14 +24,13 @@ from torch import Tensor
 
 from mixlab.bayes import Scores, score
 from mixlab.data import Dataset, load
-from mixlab.files import write_atomically
 from mixlab.models import Teacher, build
+from mixlab.reproduce.made import made
 from mixlab.reproduce.plan import Run
 from mixlab.risk import build_risk
 from mixlab.rng import generator
 from mixlab.selection import select
 from mixlab.train import fit
-from mixlab.train.lock import alone
 from mixlab.train.recipes import by_name
 
 #: Images that the scorer is asked about at once. Maps of more of them do not stay in the caches of a core.
@@ -76,14 +75,10 @@ def scored(run: Run, data: Dataset, folder: Path) -> tuple[Scores, dict[str, flo
         run, data, folder: see `choose`.
     """
     path = folder / f"scores-s{run.seed}-{_digest(run)}"
-    about = path / "about.json"
-    with alone(path / "lock", wait=True):
-        if not about.exists():
-            told = _make(run, data, path)
-            write_atomically(about, lambda file: file.write(json.dumps(told).encode()))
-        scores = Scores.load(path / "scores.npz")
-        scores.check(data.train)
-        return scores, json.loads(about.read_text())
+    about = made(path, lambda: _make(run, data, path))
+    scores = Scores.load(path / "scores.npz")
+    scores.check(data.train)
+    return scores, about
 
 
 def _make(run: Run, data: Dataset, path: Path) -> dict[str, float]:
