@@ -21,6 +21,7 @@ MEASURES = {
 #: Short names of preparations, likewise.
 PREPARATIONS: dict[str, str] = {
     "supermix": "mixlab.chapters.ch07_supermix.preparation:prepare",
+    "ch9": "mixlab.chapters.ch09_generator.preparation:prepare",
 }
 #: Short names of choices of training images, likewise.
 CHOICES: dict[str, str] = {

@@ -169,9 +169,9 @@ def test_all_of_a_seed_but_its_first_run_find_its_scores_made(runs):
 
 def test_the_rows_of_a_comparison_differ_in_the_policy_alone(runs):
     for setting in plan.SETTINGS:
-        first = [run for run in runs if run.name in {f"{setting}-{name}-s1" for name in plan.POLICIES}]
+        first = [run for run in runs if run.name in {f"{setting}-{name}-s{plan.SEEDS[0]}" for name in plan.POLICIES}]
         plain = [replace(run, name="", row="", subset={**run.subset, "policy": ""}) for run in first]
-        assert len(first) == len({run.subset["policy"] for run in first}) and all(run == plain[0] for run in plain)
+        assert {run.subset["policy"] for run in first} == set(plan.POLICIES) and all(run == plain[0] for run in plain)
     assert set(plan.POLICIES) == set(POLICIES)
 
 
