@@ -213,3 +213,9 @@ def test_times_of_the_supermix_paper():
     # ratio is one number for each network, as far as 0.2 iterations in one digit can say. That it is 128 we infer.
     assert (iterations["Newton + smoothing"] < 1).all()
     assert (times / iterations).div(times["SGD"] / iterations["SGD"], axis=0).stack().between(0.9, 1.3).all()
+
+
+def test_the_generator_of_table_1_errs_3_40_points_less_than_its_baseline():
+    table = reference.table("k-image-1").set_index("method")["error, %"]
+    assert table.iloc[0] - table.iloc[3] == pytest.approx(3.40)
+    assert table.idxmin() == "+ generator (ε = 0.5)" and len(table) == 4
