@@ -12,7 +12,7 @@ from mixlab.generator.controls import noisy, perturbed
 from mixlab.generator.law import divergence, entropy_of_law, kl_of_ignorant, soft_labels
 from mixlab.generator.probes import probe
 from mixlab.generator.stored import SampleGenerator
-from mixlab.generator.train import RECIPES, GeneratorTask, train_generator
+from mixlab.generator.train import RECIPES, GeneratorTask, generator_loss, train_generator
 from mixlab.generator.unet import ConditionalUNet
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "SampleGenerator",
     "divergence",
     "entropy_of_law",
+    "generator_loss",
     "kl_of_ignorant",
     "noisy",
     "perturbed",
