@@ -148,6 +148,38 @@ MUTATIONS = (
         new="return vars(self).setdefault('once', one_hot(answers.argmax(1), answers.shape[1]).to(answers.dtype))",
         from_scratch=2,
     ),
+    Mutation(
+        chapter="08-choosing-data",
+        fact="the companions' shares sum to one, whatever the anchor's is",
+        file="priors.py",
+        old="rest = rest * (1 - share[:, None])",
+        new="rest = rest * torch.ones_like(share)[:, None]",
+        from_scratch=1,
+    ),
+    Mutation(
+        chapter="08-choosing-data",
+        fact="every anchor has companions of its own",
+        file="bayes/composites.py",
+        old="return images * self.masks[draw] + self.backgrounds[draw]",
+        new="return images * self.masks[draw] + self.backgrounds[(draw + torch.arange(len(images))) % len(self)]",
+        from_scratch=1,
+    ),
+    Mutation(
+        chapter="09-sample-generator",
+        fact="soft labels that do not sum to one",
+        file="generator/law.py",
+        old="(epsilon * shares).to(mu)",
+        new="shares.to(mu)",
+        from_scratch=1,
+    ),
+    Mutation(
+        chapter="09-sample-generator",
+        fact="the student learns the likeliest other class",
+        file="risk/generated.py",
+        old='if self.label == "mu":',
+        new='if self.label == "own":',
+        from_scratch=2,
+    ),
 )
 
 
