@@ -27,12 +27,12 @@ def made(kinds: Mapping[str, Tensor], mu: Tensor | None = None, said: Tensor | N
     for line, (name, images) in zip(axes, kinds.items()):
         reach = images.abs().max().item()
         for axis, image in zip(line, images, strict=True):
-            axis.imshow(image, cmap="RdBu_r" if image.min() < -0.5 * reach else "gray_r", vmin=-reach, vmax=reach)
+            axis.imshow(image.numpy(), cmap="RdBu_r" if image.min() < -0.5 * reach else "gray_r", vmin=-reach, vmax=reach)
             axis.set(xticks=[], yticks=[])
         line[0].set_ylabel(name, fontsize=8)
     if bars:
         blue, orange = seaborn.color_palette("colorblind")[:2]
-        for axis, asked, answer in zip(axes[-1], mu, said, strict=True):
+        for axis, asked, answer in zip(axes[-1], mu.tolist(), said.tolist(), strict=True):
             places = range(len(asked))
             axis.bar([place - 0.2 for place in places], asked, width=0.4, color=blue)
             axis.bar([place + 0.2 for place in places], answer, width=0.4, color=orange)
