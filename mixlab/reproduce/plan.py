@@ -17,6 +17,7 @@ MEASURES = {
     "memorised": "mixlab.reproduce.experiments.label_corruption:memorised",
     "uncertainty": "mixlab.reproduce.experiments.uncertainty:measure",
     "calibration": "mixlab.chapters.bench.measures:calibration",
+    "score-stability": "mixlab.chapters.ch08_selection.stability:measure",
 }
 #: Short names of preparations, likewise.
 PREPARATIONS: dict[str, str] = {
