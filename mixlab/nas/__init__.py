@@ -1,0 +1,44 @@
+"""Architecture search as PC-DARTS does it: a supernet, what it finds, and the network that is built from that.
+
+`SearchNetwork` is the supernet, `SearchTask` trains its weights and its architecture in turn, `search` is both in one
+call. `Genotype` is what comes of it: with a file, a drawing (`draw`), and `CellNetwork` as the network to be trained
+from scratch. `parameters` and `macs` say how large that is.
+
+Source: Xu et al. (2020), "PC-DARTS: partial channel connections for memory-efficient architecture search"; Jeong et
+al., "Bayesian perspective on visual data augmentation for efficient utilization of sub-sampled data", appendix D.
+"""
+
+from mixlab.nas.counters import macs, parameters
+from mixlab.nas.drawing import draw
+from mixlab.nas.genotype import (
+    Genotype,
+    PC_DARTS_cifar,
+    PC_DARTS_imagenet,
+    derive,
+    read_genotype,
+    shares,
+    write_genotype,
+)
+from mixlab.nas.network import AuxiliaryRisk, CellClassification, CellNetwork
+from mixlab.nas.operations import OPERATIONS, operation
+from mixlab.nas.supernet import MixedOperation, SearchNetwork
+
+__all__ = [
+    "OPERATIONS",
+    "AuxiliaryRisk",
+    "CellClassification",
+    "CellNetwork",
+    "Genotype",
+    "MixedOperation",
+    "PC_DARTS_cifar",
+    "PC_DARTS_imagenet",
+    "SearchNetwork",
+    "derive",
+    "draw",
+    "macs",
+    "operation",
+    "parameters",
+    "read_genotype",
+    "shares",
+    "write_genotype",
+]
