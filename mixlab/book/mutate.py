@@ -165,6 +165,14 @@ MUTATIONS = (
         from_scratch=1,
     ),
     Mutation(
+        chapter="08-choosing-data",
+        fact="the smallest scores kept, not the largest",
+        file="selection/policies.py",
+        old='argsort(descending=keep == "largest", stable=True)',
+        new='argsort(descending=keep != "largest", stable=True)',
+        from_scratch=2,
+    ),
+    Mutation(
         chapter="09-sample-generator",
         fact="soft labels that do not sum to one",
         file="generator/law.py",

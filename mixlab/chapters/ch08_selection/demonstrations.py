@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from mixlab.bayes import Scores, composite_losses, surroundings
+from mixlab.chapters.ch08_selection.experiments import selection as plan
 from mixlab.data import Dataset
 from mixlab.data.augment import normalise
 from mixlab.mixers import DCutMix
@@ -20,8 +22,8 @@ from mixlab.selection import choose
 from mixlab.train import fit
 from mixlab.train.recipes import by_name
 
-__all__ = ["MIXING", "Agreement", "agreement", "by_hand", "losses_of", "moments", "scorer", "seen_around",
-           "small_network", "two_anchors", "within_classes"]
+__all__ = ["MIXING", "Agreement", "agreement", "break_even", "by_hand", "losses_of", "moments", "pays_back", "scorer",
+           "seen_around", "small_network", "two_anchors", "within_classes"]
 
 #: K and α of the chapter, in training and in scores.
 MIXING = {"k": 3, "alpha": 1 / 3}
@@ -84,12 +86,12 @@ def by_hand(losses: Mapping[str, Sequence[float]]):
     return table
 
 
-def losses_of(network: Teacher, data: Dataset, draws: int, *, seed: int = 0, loss: str = "ce",
+def losses_of(network: nn.Module, data: Dataset, draws: int, *, seed: int = 0, loss: str = "ce",
               companion_sets: int | None = None) -> Tensor:
     """All losses that `mixlab.bayes.score` takes the moments of: (draws, N) float64, in nats.
 
     Args:
-        network: the scorer.
+        network: the scorer; one that is no `Teacher` takes images as the data's moments normalise them.
         data: its training images are the anchors, and the companions.
         draws: composites of every image.
         seed, loss, companion_sets: see `mixlab.bayes.score`.
@@ -98,6 +100,8 @@ def losses_of(network: Teacher, data: Dataset, draws: int, *, seed: int = 0, los
     around = surroundings(data.train, num_classes=data.num_classes, draws=draws, seed=seed,
                           companion_sets=companion_sets, **MIXING, **moments_of)
     images = normalise(data.train.images, data.mean, data.std)
+    if isinstance(network, Teacher):
+        network = network.for_images(data.mean, data.std)
     return composite_losses(network, images, data.train.labels, around, loss=loss)
 
 
@@ -130,7 +134,7 @@ def two_anchors(scores: Scores, data: Dataset, label: int) -> dict[str, int]:
 
 
 def seen_around(anchors: Mapping[str, int], data: Dataset, losses: Tensor, draws: int,
-                seed: int = 0) -> dict[str, tuple[Tensor, list[float | None]]]:
+                seed: int = 0) -> dict[str, tuple[Tensor, Tensor, list[float | None]]]:
     """Anchors alone and in the first of the surroundings in which their losses were found.
 
     Args:
@@ -141,7 +145,8 @@ def seen_around(anchors: Mapping[str, int], data: Dataset, losses: Tensor, draws
         seed: that of the losses.
 
     Returns:
-        For each anchor pictures (1 + draws, H, W) in [0, 1] and the losses, None for the anchor alone.
+        For each anchor pictures (1 + draws, H, W) in [0, 1], the anchor's masks of the same shape, and the losses, None
+        for the anchor alone.
     """
     around = surroundings(data.train, mean=[0.0], std=[1.0], num_classes=data.num_classes, draws=len(losses), seed=seed,
                           **MIXING)
@@ -149,7 +154,8 @@ def seen_around(anchors: Mapping[str, int], data: Dataset, losses: Tensor, draws
     for name, place in anchors.items():
         alone = normalise(data.train.images[place : place + 1], [0.0], [1.0])
         pictures = torch.cat([alone, *(around.apply(draw, alone) for draw in range(draws))])
-        found[name] = (pictures[:, 0], [None, *losses[:draws, place].tolist()])
+        masks = torch.cat([torch.ones_like(alone[:, 0]), around.masks[:draws, 0]])
+        found[name] = (pictures[:, 0], masks, [None, *losses[:draws, place].tolist()])
     return found
 
 
@@ -171,7 +177,7 @@ def within_classes(first: Tensor, second: Tensor, labels: Tensor) -> float:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two independent scores agree, for several numbers of draws.
+    """How far independent scores agree, for several numbers of draws; means over all pairs of scores.
 
     Args:
         draws: M.
@@ -185,19 +191,69 @@ class Agreement:
     overlap: tuple[float, ...]
 
 
-def agreement(first: Tensor, second: Tensor, data: Dataset, draws: Sequence[int], t: float = 0.1) -> Agreement:
-    """How far two scores of independent draws agree when they have the first M of their draws.
+def agreement(scores: Sequence[Tensor], data: Dataset, draws: Sequence[int], t: float = 0.1) -> Agreement:
+    """How far scores of independent draws agree when they have the first M of their draws.
 
     Args:
-        first, second: (M, N) losses, see `losses_of`.
+        scores: two or more (M, N) losses with seeds of their own, see `losses_of`.
         data: of the losses.
         draws: numbers M.
         t: part that is kept of each class.
+
+    Raises:
+        ValueError: for fewer than two scores.
     """
+    if len(scores) < 2:
+        raise ValueError(f"expected two scores or more, received {len(scores)}")
     found = []
     for number in draws:
-        one, other = (moments(losses, data, number) for losses in (first, second))
-        kept = [choose(each.cv, each.rows, each.labels, t) for each in (one, other)]
-        found.append((within_classes(one.cv, other.cv, one.labels), within_classes(one.mean, other.mean, one.labels),
-                      100 * torch.isin(*kept).double().mean().item()))
+        taken = [moments(losses, data, number) for losses in scores]
+        kept = [choose(each.cv, each.rows, each.labels, t) for each in taken]
+        found.append([sum(values) / len(values) for values in zip(*(
+            (within_classes(taken[i].cv, taken[j].cv, taken[i].labels),
+             within_classes(taken[i].mean, taken[j].mean, taken[i].labels),
+             100 * torch.isin(kept[i], kept[j]).double().mean().item())
+            for i, j in combinations(range(len(scores)), 2)
+        ), strict=True)])
     return Agreement(tuple(draws), *(tuple(each) for each in zip(*found, strict=True)))
+
+
+def pays_back(scorer: float, scores: float, epochs: int, t: float = 0.1) -> tuple[float, float]:
+    """What choosing costs, in epochs over all images, and after how many epochs a training on the part has paid for it.
+
+    A training of E epochs on the part t takes t of the time that E epochs on all images take. So it saves 1 - t of each.
+
+    Args:
+        scorer: seconds in which the scorer was trained on all images.
+        scores: seconds in which it scored them.
+        epochs: of the scorer's training, at least 1.
+        t: part that is kept, less than 1.
+
+    Returns:
+        Both numbers of epochs. (With equal steps, not epochs, nothing is saved, and choosing never pays for itself.)
+
+    Example:
+        >>> pays_back(scorer=20.0, scores=160.0, epochs=10, t=0.1)
+        (90.0, 100.0)
+    """
+    if epochs < 1 or not 0 <= t < 1:
+        raise ValueError(f"expected at least one epoch and a part in [0, 1), received {epochs} and {t}")
+    whole = (scorer + scores) / (scorer / epochs)
+    return whole, whole / (1 - t)
+
+
+def break_even(frame) -> Iterator[str]:
+    """What `pays_back` says of the bench, from the records of the experiment `selection`; a line for each setting.
+
+    Args:
+        frame: see `mixlab.reproduce.load`; a setting without records is told as such.
+    """
+    for name in plan.SETTINGS:
+        part = frame if frame.empty else frame[frame["run"].str.startswith(f"{name}-high-cv")]
+        if part.empty:
+            yield f"{name}: not on record"
+            continue
+        seconds = (part[column].mean() for column in ("scorer_seconds", "score_seconds"))
+        whole, after = pays_back(*seconds, plan.SCORER["epochs"], plan.PART)
+        yield (f"{name}: scorer and scores take as long as {whole:.0f} epochs over all {plan.LIMIT:,} images; in equal "
+               f"epochs a tenth has paid for them after {after:.0f}")

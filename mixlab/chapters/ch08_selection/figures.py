@@ -17,18 +17,21 @@ from mixlab.chapters.ch08_selection.demonstrations import Agreement
 __all__ = ["agreements", "chosen", "in_words", "plane", "surrounded"]
 
 
-def surrounded(anchors: Mapping[str, tuple[Tensor, Sequence[float]]]) -> Figure:
+def surrounded(anchors: Mapping[str, tuple[Tensor, Tensor, Sequence[float | None]]]) -> Figure:
     """Anchors in the same surroundings, a line each, with the loss under each picture.
 
     Args:
-        anchors: name -> pictures (S, H, W) and the S losses; the first picture may be the anchor alone with the loss
-            None.
+        anchors: name -> pictures (S, H, W) and the anchor's masks (S, H, W), both in [0, 1], and the S losses, None for
+            a picture without a loss. What the anchor shows is blue, what the companions show is orange.
     """
-    columns = max(len(pictures) for pictures, _ in anchors.values())
+    columns = max(len(pictures) for pictures, _, _ in anchors.values())
     figure, axes = plt.subplots(len(anchors), columns, figsize=(0.95 * columns, 1.3 * len(anchors)), squeeze=False)
-    for line, (name, (pictures, losses)) in zip(axes, anchors.items(), strict=True):
-        for axis, picture, loss in zip(line, pictures, losses, strict=True):
-            axis.imshow(picture, cmap="gray_r")
+    own, others = (torch.tensor(colour) for colour in seaborn.color_palette("colorblind", 2))
+    for line, (name, (pictures, masks, losses)) in zip(axes, anchors.items(), strict=True):
+        for axis, picture, mask, loss in zip(line, pictures, masks, losses, strict=True):
+            colour = mask[..., None] * own + (1 - mask[..., None]) * others
+            # A part without ink keeps a tint of its colour, so that its borders are seen.
+            axis.imshow((1 - (1 - colour) * (0.12 + 0.88 * picture[..., None])).numpy())
             axis.set(xticks=[], yticks=[])
             axis.set_xlabel("" if loss is None else f"{loss:.2f}", fontsize=8)
         line[0].set_ylabel(name, fontsize=8)
@@ -89,7 +92,7 @@ def chosen(title: str, images: Tensor, labels: Tensor, each: int = 8) -> Figure:
         for axis in line:
             axis.set_axis_off()
         for axis, picture in zip(line, of_class):
-            axis.imshow(picture, cmap="gray_r")
+            axis.imshow(picture.numpy(), cmap="gray_r")
     return figure
 
 
@@ -108,7 +111,7 @@ def in_words(policy: str, scores: Scores, rows: Tensor) -> str:
 
 
 def agreements(found: Mapping[str, Agreement], chance: float = 10.0) -> Figure:
-    """How far two independent scores agree over the number of draws: in rank, and in what they choose.
+    """How far independent scores agree over the number of draws: in rank, and in what they choose.
 
     Args:
         found: name -> agreement, a line each; the mean loss of the first is drawn as well.
@@ -122,7 +125,7 @@ def agreements(found: Mapping[str, Agreement], chance: float = 10.0) -> Figure:
         ranks.plot(each.draws, each.cv, color=colour, marker=marker, label=f"CV, {name}")
         overlap.plot(each.draws, each.overlap, color=colour, marker=marker)
     overlap.axhline(chance, color="0.5", linestyle=":")
-    overlap.annotate("two random choices", (first.draws[-1], chance + 2), fontsize=7, ha="right", color="0.4")
+    overlap.annotate("two random choices", (first.draws[0], chance - 6), fontsize=7, color="0.4")
     ranks.set(ylabel="rank correlation", ylim=(min(-0.05, min(map(min, (each.cv for each in found.values())))), 1))
     overlap.set(ylabel="same choice, %", ylim=(0, 100))
     for axis in (ranks, overlap):
