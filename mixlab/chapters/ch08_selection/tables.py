@@ -1,4 +1,4 @@
-"""The chapter's tables and sentences: what the records of `selection` say."""
+"""The chapter's tables and sentences: what the records of `selection` and `score-stability` say."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Iterator
 
 from mixlab import records
 from mixlab.chapters.bench.comparison import measures, on_record
+from mixlab.chapters.ch08_selection.experiments import score_stability
 from mixlab.chapters.ch08_selection.experiments import selection as plan
+from mixlab.chapters.ch08_selection.stability import LINES, column
 from mixlab.records import Difference, corrected, said
 from mixlab.records.compare import by_seed
 from mixlab.records.summary import DASH
 
-__all__ = ["MARGIN", "chosen", "cost", "lines", "on_record", "paper_and_ours", "primary", "said", "sentences", "setting",
-           "summary"]
+__all__ = ["MARGIN", "chosen", "cost", "lines", "on_record", "paper_and_ours", "primary", "said", "secondary",
+           "sentences", "setting", "stability", "summary", "without_mixing"]
 
 #: The margin of the primary comparisons, in points of error.
 MARGIN = 1.0
@@ -30,7 +32,7 @@ def setting(frame, name: str):
         frame: records of the experiment, see `mixlab.reproduce.load`; may be empty.
         name: "grey" or "colour".
     """
-    part = frame if frame.empty else frame[frame["run"].str.startswith(f"{name}-")]
+    part = frame.copy() if frame.empty else frame[frame["run"].str.startswith(f"{name}-")]
     part.attrs = {"missing": [each for each in frame.attrs.get("missing", []) if each.startswith(f"{name}-")]}
     return part
 
@@ -118,7 +120,10 @@ def chosen(frame):
 
 
 def cost(frame) -> Iterator[str]:
-    """What scorer, scores and a training on the chosen tenth take, a line for each setting.
+    """What scorer, scores and a training take, a line for each setting: seconds of one core, means over the seeds.
+
+    What as many epochs over all images would take is said by the scorer's pace, which is the same network's, trained
+    with the same DCutMix on all of them.
 
     Args:
         frame: see `setting`.
@@ -132,7 +137,31 @@ def cost(frame) -> Iterator[str]:
             continue
         error = _average(by_seed(part, "scorer_error"), HIGH)
         yield (f"{name}: scorer {scorer:.0f} s (error {error:.1f} %), scores {scores:.0f} s, a training on a tenth "
-               f"{training:.0f} s: choosing takes {(scorer + scores) / training:.1f} trainings")
+               f"{training:.0f} s: choosing takes {(scorer + scores) / training:.1f} trainings; by the scorer's pace "
+               f"{plan.EPOCHS} epochs over all images would take {scorer / plan.SCORER['epochs'] * plan.EPOCHS:.0f} s")
+
+
+def stability(frame):
+    """How far two scores of the same images by the same scorer agree, as a table of strings.
+
+    Mean ± standard deviation over the scorers: Spearman's rank correlation within a class of CV and of the mean loss,
+    and the percent of the tenth that high CV keeps by one score which it keeps by the other as well.
+
+    Args:
+        frame: records of `score-stability`, see `mixlab.reproduce.load`; may be empty.
+    """
+    import pandas
+
+    shown = {"rank correlation of CV": ("cv", 2), "of the mean loss": ("mean", 2), "same tenth, %": ("overlap", 1)}
+    cells = {}
+    for line, (draws, sets) in LINES.items():
+        companions = "new for every draw" if sets is None else f"{sets} set{'s' * (sets > 1)}"
+        for number in draws:
+            columns = {title: column(line, number, what) for title, (what, _) in shown.items()}
+            found = records.table(frame, columns, rows=[score_stability.ROW],
+                                  digits={title: places for title, (_, places) in shown.items()})
+            cells[f"M = {number}, companions {companions}"] = found.iloc[0].rename({"seeds": "scorers"})
+    return pandas.DataFrame.from_dict(cells, orient="index")
 
 
 def paper_and_ours(frame):
