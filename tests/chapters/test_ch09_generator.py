@@ -3,10 +3,11 @@
 import json
 from dataclasses import replace
 
+import pandas
 import pytest
 import torch
 
-from mixlab.chapters.ch09_generator import preparation
+from mixlab.chapters.ch09_generator import preparation, tables
 from mixlab.chapters.ch09_generator.experiments import generator as plan
 from mixlab.data.augment import normalise
 from mixlab.generator import SampleGenerator
@@ -153,3 +154,33 @@ def test_every_row_can_be_carried_out(name, made):
     record = execute(tiny, "mine", "cpu", shared=made[0])
     assert 0 <= record["result"]["last"]["test_error"] <= 100
     assert ("generator_kl" in record["result"]["measures"]) == ("generator_net" in run.risk)
+
+
+# The tables
+
+
+def recorded(**changes):
+    """Two records of students beside a generator, and one of a student without; what was said of the generators."""
+    said = {"generator_kl": [0.04, 0.06], "generator_kl_ignorant": [0.1, 0.1], "generator_swapped_kept": [9.0, 11.0],
+            "generator_seconds": [60.0, 70.0], "classifier_seconds": [20.0, 22.0], "classifier_error": [17.0, 18.0]}
+    said = {name: [*values, float("nan")] for name, values in said.items()}  # a student without has no such measure
+    rows = [plan.ROWS[name][0] for name in ("generated", "generated", "none")]
+    frame = pandas.DataFrame({"row": rows, "seed": [1, 2, 1], "seconds": [38.0, 40.0, 20.0], **said, **changes})
+    frame.attrs["missing"] = ["others"]
+    return frame
+
+
+def test_what_generators_do_has_a_deviation_where_seeds_differ():
+    shown = tables.probes(recorded())["rate .01, μ uniform"]
+    assert shown["KL"].split() == ["0.050", "±", "0.014"]  # .01 √2
+    assert shown["swapped: kept, %"].split() == ["10.0", "±", "1.4"]
+    assert shown["KL, ignoring μ"] == "0.100" and shown["given, %"] == "–"
+
+
+def test_cost_counts_the_epochs_that_the_paper_leaves_out():
+    made, students = tables.cost(recorded())
+    # 65 s for 130 epochs are 300 s for 600.
+    assert "a generator 65; for the paper's 600 epochs instead of 130 it would be 300" in made
+    assert "a classifier 21 (error 17.5 %)" in made
+    assert "no second term 20 s" in students and "generated images, μ 39 s" in students
+    assert "adversarial change of equal length, μ – s" in students

@@ -7,6 +7,7 @@ import numpy as np
 from mixlab import records, reference
 from mixlab.chapters.bench.comparison import measures, on_record
 from mixlab.chapters.ch09_generator.experiments import generator as plan
+from mixlab.generator import RECIPES
 from mixlab.records import Difference, said
 from mixlab.records.compare import by_seed
 from mixlab.records.summary import DASH
@@ -29,6 +30,7 @@ GENERATORS = {"generated": "rate .01, μ uniform", "slow": "the paper's rate", "
 PROBES = (
     ("KL", "generator_kl", 3),
     ("KL, another μ of the class", "generator_kl_class", 3),
+    ("KL, μ of any other image", "generator_kl_any", 3),
     ("KL, ignoring μ", "generator_kl_ignorant", 3),
     ("‖x̃ − x‖", "generator_moved", 1),
     ("‖x‖", "generator_norm", 1),
@@ -36,6 +38,8 @@ PROBES = (
     ("given, %", "generator_given", 1),
     ("wrong: kept, %", "generator_wrong_kept", 1),
     ("wrong: written, %", "generator_wrong_written", 1),
+    ("swapped: kept, %", "generator_swapped_kept", 1),
+    ("swapped: written, %", "generator_swapped_written", 1),
 )
 
 
@@ -82,22 +86,39 @@ def written(frame) -> list[str]:
 
 
 def probes(frame):
-    """What the generators do to test images, as a table of strings: means over the seeds."""
+    """What the generators do to test images, as a table of strings: mean ± standard deviation over the seeds.
+
+    A measure that is the same for all seeds, such as the divergence of a label that ignores μ, has no deviation.
+
+    Args:
+        frame: see `primary`.
+    """
     import pandas
 
-    cells = {title: [_mean(frame, column, TITLES[name], places) for name in GENERATORS]
+    cells = {title: [_spread(frame, column, TITLES[name], places) for name in GENERATORS]
              for title, column, places in PROBES}
     return pandas.DataFrame(cells, index=list(GENERATORS.values())).T
 
 
 def cost(frame) -> list[str]:
-    """What classifier, generator and students take on one core, in words."""
+    """What classifier, generator and students take, in words: means over the seeds.
+
+    Of the first two a record keeps the processor's seconds, of a student those on the clock, which are more where the
+    cores had other work. What the generator would take with the paper's number of epochs is said as well: the
+    paper leaves it out.
+
+    Args:
+        frame: see `primary`.
+    """
     own = {name: _mean(frame, f"{name}_seconds", GENERATED, 0) for name in ("classifier", "generator")}
     students = ", ".join(f"{row} {_mean(frame, 'seconds', row, 0)} s" for row in (TITLES["none"], CLEAN, GENERATED,
                                                                                 TITLES["noise"], TITLES["pgd"]))
-    return [f"seconds of one core: a classifier {own['classifier']} (error "
-            f"{_mean(frame, 'classifier_error', GENERATED, 1)} %), a generator {own['generator']}",
-            f"a student: {students}"]
+    ours, paper = (RECIPES[name].epochs for name in (plan.GENERATOR["recipe"], "generator-paper"))
+    longer = _mean(frame, "generator_seconds", GENERATED, 0, paper / ours)
+    return [f"processor seconds: a classifier {own['classifier']} (error "
+            f"{_mean(frame, 'classifier_error', GENERATED, 1)} %), a generator {own['generator']}; "
+            f"for the paper's {paper} epochs instead of {ours} it would be {longer}",
+            f"a student, seconds on the clock: {students}"]
 
 
 def paper_and_ours(frame):
@@ -121,7 +142,16 @@ def paper_and_ours(frame):
                                       orient="index", columns=["paper, CIFAR-100", "here"])
 
 
-def _mean(frame, column: str, row: str, places: int) -> str:
-    """The mean of a measure over the seeds of a row; a dash where there is none."""
+def _mean(frame, column: str, row: str, places: int, factor: float = 1.0) -> str:
+    """The mean of a measure over the seeds of a row, times a factor; a dash where there is none."""
     values = list(by_seed(frame, column).get(row, {}).values())
-    return f"{np.mean(values):.{places}f}" if values else DASH
+    return f"{factor * np.mean(values):.{places}f}" if values else DASH
+
+
+def _spread(frame, column: str, row: str, places: int) -> str:
+    """Mean ± standard deviation (ddof 1) over the seeds of a row; the mean alone where all seeds have one number."""
+    values = list(by_seed(frame, column).get(row, {}).values())
+    mean = _mean(frame, column, row, places)
+    if len(set(values)) < 2:
+        return mean
+    return f"{mean} ± {np.std(values, ddof=1):.{places}f}".replace(" ", "\N{NO-BREAK SPACE}")
