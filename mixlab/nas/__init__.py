@@ -21,24 +21,33 @@ from mixlab.nas.genotype import (
 )
 from mixlab.nas.network import AuxiliaryRisk, CellClassification, CellNetwork
 from mixlab.nas.operations import OPERATIONS, operation
+from mixlab.nas.search import ARCHITECTURE, RECIPES, ArchitectureSteps, Found, SearchTask, halves, history, search
 from mixlab.nas.supernet import MixedOperation, SearchNetwork
 
 __all__ = [
+    "ARCHITECTURE",
     "OPERATIONS",
+    "RECIPES",
+    "ArchitectureSteps",
     "AuxiliaryRisk",
     "CellClassification",
     "CellNetwork",
+    "Found",
     "Genotype",
     "MixedOperation",
     "PC_DARTS_cifar",
     "PC_DARTS_imagenet",
     "SearchNetwork",
+    "SearchTask",
     "derive",
     "draw",
+    "halves",
+    "history",
     "macs",
     "operation",
     "parameters",
     "read_genotype",
+    "search",
     "shares",
     "write_genotype",
 ]

@@ -12,9 +12,9 @@ from mixlab.nas.genotype import CELLS, Genotype
 from mixlab.nas.operations import operation
 from mixlab.nas.skeleton import Place, Skeleton, plain_order, reader
 from mixlab.risk import EmpiricalRisk, Risk
+from mixlab.risk.empirical import distributions
 from mixlab.risk.loss import soft_cross_entropy
 from mixlab.train.fit import Classification
-from mixlab.train.task import Tools
 
 __all__ = ["AuxiliaryHead", "AuxiliaryRisk", "CellClassification", "CellNetwork", "DerivedCell"]
 
@@ -210,9 +210,7 @@ class AuxiliaryRisk(EmpiricalRisk):
         """See `Risk.forward`."""
         with tap(model, "auxiliary") as head:
             loss = super().forward(model, batch, step=step, generator=generator)
-        targets = batch.labels
-        if targets.ndim == 1:
-            targets = nn.functional.one_hot(targets.long(), head.value.shape[1]).to(head.value)
+        targets = distributions(batch[1], head.value.shape[1])
         return loss + self.weight * soft_cross_entropy(head.value, targets)
 
     def extra_repr(self) -> str:
@@ -247,10 +245,10 @@ class CellClassification(Classification):
         """As of `Classification`, and how often paths are dropped."""
         return super().fingerprint(recipe, **options) | {"drop": self.drop}
 
-    def ready(self, tools: Tools) -> None:
-        """See `Classification.ready`; images that the network does not take are refused."""
+    def check(self, recipe, *, processes: int, compile: bool) -> None:
+        """See `Classification.check`; images that the network does not take are refused as well."""
+        super().check(recipe, processes=processes, compile=compile)
         self.modules["model"].check(self.dataset.train.images.shape)
-        super().ready(tools)
 
     def step(self, batch, number: int) -> dict[str, Tensor]:
         """Down the gradient of the risk, with the probability of this epoch."""
