@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixlab.cli.options import device_named, teacher_for
+from mixlab.cli.options import data_for, device_named, generator_for, teacher_for
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +57,7 @@ def train(
 
     if out.exists():
         raise ValueError(f"expected a new file for the generator, received {out}, which is there")
-    place, loaded = device_named(device), _loaded(data, limit, validation, subset, seed)
+    place, loaded = device_named(device), data_for(data, limit, validation, subset, seed)
     # Checkpoints lie beside the file until it is written.
     folder = out.with_name(f"{out.name}.run")
     made, result = train_generator(
@@ -81,21 +81,6 @@ def _recipe(name: str, epochs: int | None, lr: float | None, batch_size: int | N
     recipe = RECIPES[name] if epochs is None else RECIPES[name].over(epochs)
     own = {"lr": lr, "batch_size": batch_size, "augment": augment}
     return replace(recipe, **{option: value for option, value in own.items() if value is not None})
-
-
-def _loaded(data: str, limit: int | None, validation: float | None, subset: Path | None, seed: int) -> Dataset:
-    """The set, or the part of it that a subset's file names, from the split that it was chosen from."""
-    from mixlab.data import load
-    from mixlab.data.registry import find
-    from mixlab.selection import apply_subset, read_subset
-
-    name = find(data).name
-    if subset is None:
-        return load(name, validation=0.1 if validation is None else validation, seed=seed, limit=limit)
-    if limit is not None or validation is not None:
-        raise ValueError("expected a --subset without --limit and --validation, which are those that it was chosen "
-                         f"from, received {limit} and {validation}")
-    return apply_subset(load(name, **read_subset(subset)[1].get("split", {})), subset)
 
 
 def _remove(folder: Path) -> None:
@@ -154,7 +139,6 @@ def sample(
 ) -> None:
     """Draw images of a set and make others of them."""
     from mixlab.data import load
-    from mixlab.generator import SampleGenerator
 
     if out.suffix not in KINDS:
         raise ValueError(f"expected a file of {' or '.join(KINDS)}, received {out}")
@@ -163,29 +147,14 @@ def sample(
     if split not in ("train", "test"):
         raise ValueError(f"expected a --split of train or test, received {split!r}")
     place, loaded = device_named(device), load(data, validation=0.0)
-    found = SampleGenerator.load(generator)
-    _check(found, loaded, generator)
-    net = found.for_images(loaded.mean, loaded.std).to(place)
-    parts = _sampled(net, loaded, split, count, draws, found.epsilon if epsilon is None else epsilon,
-                     background or found.background, seed)
+    net = generator_for(loaded, generator).to(place)
+    parts = _sampled(net, loaded, split, count, draws, net.epsilon if epsilon is None else epsilon,
+                     background or net.background, seed)
     if out.suffix == ".png":
         _write_grid(out, parts)
     else:
         _write_numbers(out, parts)
     typer.echo(f"made {draws} images of each of {len(parts['rows'])} in {out}")
-
-
-def _check(net: SampleGenerator, data: Dataset, path: Path) -> None:
-    """Refuse a generator of other images or classes."""
-    try:
-        net.network.check(data.train.images.shape)
-        net.for_images(data.mean, data.std)
-    except ValueError as error:
-        raise ValueError(f"expected a generator for the images of {data.name} in {path}, received another: {error}"
-                         ) from error
-    if net.num_classes != data.num_classes:
-        raise ValueError(f"expected a generator for the {data.num_classes} classes of {data.name} in {path}, received "
-                         f"one for {net.num_classes}")
 
 
 def _sampled(net: SampleGenerator, data: Dataset, split: str, count: int, draws: int, epsilon: float, background: str,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixlab.cli.options import device_named, named_values, teacher_for
+from mixlab.cli.options import data_for, device_named, named_values, teacher_for
 
 if TYPE_CHECKING:
     from mixlab.data import Split
@@ -34,8 +34,10 @@ def mix(
     mixer_option: Annotated[list[str] | None, typer.Option(help="A setting of the mixer, NAME=VALUE, e.g. k=3 or "
                                                            "alpha=1; may be repeated.")] = None,
     limit: Annotated[int | None, typer.Option(help="Training images to mix.")] = None,
-    validation: Annotated[float, typer.Option(help="Part of the training images that is held out, and not "
-                                              "mixed.")] = 0.1,
+    validation: Annotated[float | None, typer.Option(help="Part of the training images that is held out, and not "
+                                                     "mixed; else a tenth, or that of the --subset.")] = None,
+    subset: Annotated[Path | None, typer.Option(help="Mix the rows in this file of `mixlab select`, with each "
+                                                "other.")] = None,
     seed: Annotated[int, typer.Option(help="Of the held-out images, the limit, and all that is drawn.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Images that are mixed with each other.")] = 100,
     per_shard: Annotated[int, typer.Option(help="Mixes that are drawn for each file of the set.")] = 500,
@@ -45,19 +47,16 @@ def mix(
     """Write a set of mixed images; given again, the same command goes on where it was stopped."""
     import time
 
-    from mixlab.data import load
-    from mixlab.data.registry import find
     from mixlab.distill import write_mixed
 
     begun = time.monotonic()
-    source, place = find(data), device_named(device)
-    loaded = load(source.name, validation=validation, seed=seed, limit=limit)
+    place, loaded = device_named(device), data_for(data, limit, validation, subset, seed)
     asked = None if teacher is None else teacher_for(loaded, teacher)
     mixer = _mixer(method, named_values("--mixer-option", mixer_option), asked, distinct)
     about = write_mixed(
         mixer, _on(loaded.train, place), out, count=count, mean=loaded.mean, std=loaded.std, classes=loaded.classes,
         keep=keep or ("success" if method == SOLVER else "best"), seed=seed, batch_size=batch_size,
-        per_shard=per_shard, source=source.name, masks=masks, progress=True,
+        per_shard=per_shard, source=loaded.name, masks=masks, progress=True,
     )
     _show(about, out, time.monotonic() - begun)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixlab.cli.options import device_named, teacher_for
+from mixlab.cli.options import data_for, device_named, teacher_for
 
 if TYPE_CHECKING:
     from mixlab.bayes import Scores
@@ -30,8 +30,10 @@ def score(
                                                        "every draw.")] = None,
     loss: Annotated[str, typer.Option(help="ce, the cross-entropy, or kl, that less the label's entropy.")] = "ce",
     limit: Annotated[int | None, typer.Option(help="Training images to score.")] = None,
-    validation: Annotated[float, typer.Option(help="Part of the training images that is held out, and not "
-                                              "scored.")] = 0.1,
+    validation: Annotated[float | None, typer.Option(help="Part of the training images that is held out, and not "
+                                                     "scored; else a tenth, or that of the --subset.")] = None,
+    subset: Annotated[Path | None, typer.Option(help="Score the rows in this file of `mixlab select`, with each other "
+                                                "for companions.")] = None,
     seed: Annotated[int, typer.Option(help="Of the held-out images, the limit, and all that is drawn.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 500,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -40,20 +42,17 @@ def score(
     import time
 
     from mixlab import bayes
-    from mixlab.data import load
-    from mixlab.data.registry import find
 
     begun = time.monotonic()
     if out.exists():
         raise ValueError(f"expected a new file for the scores, received {out}, which is there")
-    source, place = find(data), device_named(device)
-    loaded = load(source.name, validation=validation, seed=seed, limit=limit)
+    place, loaded = device_named(device), data_for(data, limit, validation, subset, seed)
     # Running moments lie beside the scores until these are written.
     moments = out.with_name(f"{out.name}.moments")
     scores = bayes.score(
         teacher_for(loaded, scorer), loaded.train, mean=loaded.mean, std=loaded.std, num_classes=loaded.num_classes,
         k=k, alpha=alpha, anchor_share=anchor_share, form=form, draws=draws, companion_sets=companion_sets, loss=loss,
-        seed=seed, source=source.name, batch_size=batch_size, device=place, folder=moments, progress=True,
+        seed=seed, source=loaded.name, batch_size=batch_size, device=place, folder=moments, progress=True,
     )
     scores.save(out)
     _remove(moments)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixlab.cli.options import named_values
+from mixlab.cli.options import file_at, generator_for, named_values, split_of, teacher_for
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,7 +31,13 @@ RISK_OPTIONS = {
     "distillation": ["teacher", "images", "label", "kd", "kd_mixed", "temperature", "clean_weight", "mixed_weight"],
 }
 RISK_OPTIONS["crd"] = [*RISK_OPTIONS["distillation"], "negatives"]
+RISK_OPTIONS["generated"] = ["generator", "classifier", "base_weight", "generated_weight", "images", "label", "epsilon",
+                             "background", "mu", "statistics", "attack_steps", "pool"]
 DISTILLING = ("distillation", "crd")
+# Risks that name their rows, and take a saliency from the network themselves.
+NAMING = (*DISTILLING, "generated")
+# What the risk's own arguments are called, where that is not the option without "_weight".
+ARGUMENTS = {"generator": "generator_net", "generated_weight": "weight", "attack_steps": "steps"}
 
 
 @app.command()
@@ -51,9 +57,10 @@ def train(
     layer: Annotated[list[str] | None, typer.Option(help="A layer for --manifold to mix at, '' for the images; may "
                                                     "be repeated. For lamix, the network's linear head.")] = None,
     risk: Annotated[str | None, typer.Option(help="What is minimised: empirical, vicinal, manifold, lamix, saliency, "
-                                             "distillation or crd; else what the options need: distillation with a "
-                                             "--teacher, saliency for puzzlemix and comixup, vicinal for other "
-                                             "mixers, empirical without one.")] = None,
+                                             "distillation, crd or generated; else what the options need: "
+                                             "distillation with a --teacher, generated with a --generator, saliency "
+                                             "for puzzlemix and comixup, vicinal for other mixers, empirical without "
+                                             "one.")] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="Part of every target that is uniform; empirical and "
                                                           "vicinal.")] = None,
     clean: Annotated[bool | None, typer.Option("--clean/--no-clean", help="Every other batch is left unmixed; else "
@@ -63,8 +70,9 @@ def train(
                                                        "distillation, else 0.5; in crd, else 1.")] = None,
     adversarial: Annotated[float | None, typer.Option(help="Chance of adversarial noise in saliency, for each side of "
                                                       "the mix; else 0.")] = None,
-    epsilon: Annotated[float | None, typer.Option(help="Largest adversarial noise, in units of normalised "
-                                                  "images.")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="Largest adversarial noise in saliency, in units of "
+                                                  "normalised images; in generated, mass of a soft label outside the "
+                                                  "image's class, else the generator's.")] = None,
     beta: Annotated[float | None, typer.Option(help="Weight of the pair's own labels in lamix, 0 to 1; else "
                                                "0.5.")] = None,
     target_grad: Annotated[str | None, typer.Option(help="What lamix's target trains: full (the network too), head, "
@@ -76,10 +84,12 @@ def train(
     teacher: Annotated[Path | None, typer.Option(help="A network's file, from --save-teacher, to learn from: for "
                                                  "distillation and crd, and for mixers that ask a teacher.")] = None,
     images: Annotated[Path | None, typer.Option(help="A folder of mixed images for distillation, from `mixlab mix`, "
-                                                "in place of a mixer.")] = None,
+                                                "in place of a mixer. For generated: generated, or what stands in for "
+                                                "what the generator makes, clean, noise or pgd.")] = None,
     label: Annotated[str | None, typer.Option(help="Label of a mixed image in distillation: argmax, the class that the "
                                               "teacher finds likeliest in it, teacher, its probabilities, or mix, the "
-                                              "mix's own; else argmax.")] = None,
+                                              "mix's own; else argmax. Of a generated one in generated: mu, one-hot "
+                                              "or background; else mu.")] = None,
     mixed_weight: Annotated[float | None, typer.Option(help="Weight of that label's loss; else 0.5 in distillation, "
                                                        "0 in crd, and 0 where nothing is mixed.")] = None,
     kd: Annotated[float | None, typer.Option(help="Weight of the divergence from the teacher on unmixed images; else "
@@ -89,6 +99,24 @@ def train(
                                                       "4.")] = None,
     negatives: Annotated[int | None, typer.Option(help="Images of other classes that each is told from in crd; else "
                                                   "16384, for as large a set.")] = None,
+    generator: Annotated[Path | None, typer.Option(help="File of `mixlab generate train`, which makes images for the "
+                                                   "risk generated.")] = None,
+    classifier: Annotated[Path | None, typer.Option(help="A network's file, from --save-teacher, that --images pgd "
+                                                    "attacks in generated.")] = None,
+    base_weight: Annotated[float | None, typer.Option(help="Weight of the loss on the batch as the mixer leaves it, in "
+                                                      "generated; else 1.")] = None,
+    generated_weight: Annotated[float | None, typer.Option(help="Weight of the loss on generated images; else "
+                                                           "1.")] = None,
+    background: Annotated[str | None, typer.Option(help="How a soft label's mass outside the image's class is shared: "
+                                                   "uniform, constant or one; else as in the generator's "
+                                                   "training.")] = None,
+    mu: Annotated[str | None, typer.Option(help="Soft labels in generated: fresh at each step, or fixed, one for every "
+                                           "row; else fresh.")] = None,
+    statistics: Annotated[str | None, typer.Option(help="By which batch statistics generated images are normalised: "
+                                                   "own, running, updating or joint; else own.")] = None,
+    attack_steps: Annotated[int | None, typer.Option(help="Steps of --images pgd; else 20.")] = None,
+    pool: Annotated[bool | None, typer.Option("--pool/--no-pool", help="Whether images are generated from training "
+                                              "images that are drawn for it; else from those of the batch.")] = None,
     budget: Annotated[str, typer.Option(help="cpu, gpu or paper: recipe, width, limit, precision.")] = "cpu",
     recipe: Annotated[str | None, typer.Option(help="Name of a recipe, instead of the budget's.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Length; the schedule is stretched.")] = None,
@@ -131,20 +159,23 @@ def train(
         raise ValueError(f"expected a file to --save-teacher in, received the folder {save_teacher}")
     limits = known_budget(budget)
     unmixed, local = mixer == "none", {"local_lambda": _number_or_random(local_lambda)}
-    asked = None if teacher is None else {"checkpoint": str(teacher), "checksum": Teacher.load(teacher).checksum}
+    asked = None if teacher is None else _frozen(teacher, "teacher")
     # λ is the mixer's that is named, or that of the risk's own mixer. A teacher may be both's.
     others = ({} if unmixed else local) | ({"teacher": asked} if mixer in TAUGHT else {})
     mixing = _mixer(mixer, k, alpha, pairing, limits.pairing, **others)
     mixing |= named_values("--mixer-option", mixer_option)
-    named = _name(risk, mixing, manifold, teacher is not None)
+    named = _name(risk, mixing, manifold, _implied(teacher, generator))
     spec = _risk(
         named, mixing, probability, layer, label_smoothing=label_smoothing, clean=clean, clean_weight=clean_weight,
         beta=beta, target_grad=target_grad, sigmoid=sigmoid, adversarial=adversarial, epsilon=epsilon,
         images=None if images is None else str(images), label=label, mixed_weight=mixed_weight, kd=kd,
-        kd_mixed=kd_mixed, temperature=temperature, negatives=negatives, **(local if unmixed else {}),
+        kd_mixed=kd_mixed, temperature=temperature, negatives=negatives, base_weight=base_weight,
+        generated_weight=generated_weight, background=background, mu=mu, statistics=statistics,
+        attack_steps=attack_steps, pool=pool, generator=None if generator is None else _frozen(generator, "generator"),
+        classifier=None if classifier is None else _frozen(classifier, "teacher"), **(local if unmixed else {}),
         **({} if mixer in TAUGHT and named not in DISTILLING else {"teacher": asked}),
     )
-    row = mixer if named not in ("lamix", *DISTILLING) else named if unmixed else f"{named}-{mixer}"
+    row = mixer if named not in ("lamix", *NAMING) else named if unmixed else f"{named}-{mixer}"
     run = Run(
         name=f"{row}-s{seed}", row=row, data=data, model=model, risk=spec,
         recipe=recipe or limits.recipe, seed=seed, epochs=epochs, part=part,
@@ -154,6 +185,7 @@ def train(
         compile=limits.compile and RISKS[named].compilable if compile is None else compile,
         **_images(data, limit, limits.limit, subset),
     )
+    _check_frozen(run, generator, classifier)
     model, dataset, result = _carry_out(run, out, processes=processes, every=every, log=log, progress=True)
     if first and out is not None:
         config = run.as_dict() | {"processes": processes}  # partners and batch statistics are those of a process
@@ -188,6 +220,27 @@ def _check_folder(out: Path, resume: bool) -> None:
         if others := sorted(name for name in names - {LOCK, "curves.csv"} if not name.startswith((".", "events."))):
             raise ValueError(f"{out} has no checkpoint to continue, but {others[0]}: choose another folder")
         typer.echo(f"there is nothing to continue in {out}: a new run starts", err=True)
+
+
+def _frozen(path: Path, kind: str) -> dict:
+    """What a run says of a frozen network: its file and its checksum."""
+    from mixlab.risk.registry import FROZEN
+
+    found = FROZEN["generator_net" if kind == "generator" else kind].load(file_at(path, kind))
+    return {"checkpoint": str(path), "checksum": found.checksum}
+
+
+def _check_frozen(run: Run, generator: Path | None, classifier: Path | None) -> None:
+    """Refuse a generator, or a classifier to attack, of other images or classes before anything begins."""
+    if generator is None and classifier is None:
+        return
+    from mixlab.reproduce.execute import dataset_of
+
+    data = dataset_of(run)
+    if generator is not None:
+        generator_for(data, generator)
+    if classifier is not None:
+        teacher_for(data, classifier)
 
 
 def _carry_out(run: Run, out: Path | None, **options) -> tuple[nn.Module, Dataset, Result]:
@@ -225,9 +278,7 @@ def _images(data: str, limit: int | None, usual: int | None, subset: Path | None
         return {"limit": limit or _limit(data, usual), **held}
     if limit is not None:
         raise ValueError(f"expected a --limit or a --subset, which is one, received both: {limit} and {subset}")
-    from mixlab.selection import read_subset
-
-    drawn = read_subset(subset)[1].get("split", {})
+    drawn = split_of(subset)
     chosen = {"file": str(subset), "checksum": sha256(subset.read_bytes()).hexdigest()}
     names = {"seed": "split", "validation": "validation", "limit": "limit"}
     return held | {names[name]: drawn[name] for name in names if name in drawn} | {"subset": chosen}
@@ -245,7 +296,12 @@ def _mixer(name: str, k: int | None, alpha: float | None, pairing: str | None, u
     return {"name": name} | {option: value for option, value in options.items() if value is not None}
 
 
-def _name(risk: str | None, mixer: dict, manifold: bool, taught: bool) -> str:
+def _implied(teacher: Path | None, generator: Path | None) -> str | None:
+    """The risk that a file asks for."""
+    return "distillation" if teacher is not None else "generated" if generator is not None else None
+
+
+def _name(risk: str | None, mixer: dict, manifold: bool, implied: str | None) -> str:
     """The risk that is meant, where --risk may be left out."""
     from mixlab.mixers.registry import from_config
 
@@ -253,12 +309,12 @@ def _name(risk: str | None, mixer: dict, manifold: bool, taught: bool) -> str:
         raise ValueError(f"expected --manifold with --risk manifold or none, received --risk {risk}")
     if risk is not None and risk not in RISK_OPTIONS:
         raise ValueError(f"expected a --risk of {', '.join(RISK_OPTIONS)}, received {risk!r}")
-    named = risk or ("manifold" if manifold else "distillation" if taught else None)
+    named = risk or ("manifold" if manifold else implied)
     if mixer["name"] == "none":
         return named or "empirical"
     if not from_config(mixer).needs_saliency:
         return named or "vicinal"
-    if named in DISTILLING:  # they have the student's
+    if named in NAMING:  # they have the student's
         return named
     if named not in (None, "saliency"):
         raise ValueError(f"expected --risk saliency or none with --mixer {mixer['name']}, which needs a saliency, "
@@ -290,8 +346,11 @@ def _risk(name: str, mixer: dict, probability: float | None, layers: list[str] |
                          "or --risk vicinal or saliency, received none")
     if name in DISTILLING and "teacher" not in options:
         raise ValueError(f"expected a --teacher with --risk {name}, received none")
+    if name == "generated":
+        _check_generated(options)
     # A risk whose clean batches take turns has a switch, and one that adds their loss has a weight.
-    spec = {"name": name, **{option.removesuffix("_weight"): options[option] for option in options}}
+    spec = {"name": name, **{ARGUMENTS.get(option, option.removesuffix("_weight")): options[option]
+                             for option in options}}
     if name == "distillation" and not mixed and "images" not in spec:
         if not spec.get("kd"):
             raise ValueError("expected a --mixer, --images or --kd with a --teacher, which is asked nothing otherwise, "
@@ -304,6 +363,16 @@ def _risk(name: str, mixer: dict, probability: float | None, layers: list[str] |
     if layers and (name != "lamix" or len(layers) > 1):
         raise ValueError(f"expected --manifold, or --risk lamix and one layer, with --layer, received {name}")
     return spec | ({"layer": layers[0]} if layers else {})
+
+
+def _check_generated(options: dict) -> None:
+    """Refuse --risk generated without what makes its images, and with what would make none."""
+    images = options.get("images", "generated")
+    if "generator" not in options and images != "clean":
+        raise ValueError("expected a --generator with --risk generated, or --images clean, received neither")
+    if ("classifier" in options) != (images == "pgd"):
+        raise ValueError("expected a --classifier with --images pgd, and with nothing else, received "
+                         f"{'one' if 'classifier' in options else 'none'} with --images {images}")
 
 
 def _show(run: Run, result: Result) -> None:

@@ -11,6 +11,7 @@ from mixlab.data import load
 from mixlab.data.mixed import read_mixed, read_parts
 from mixlab.mixers import SuperMix
 from mixlab.models import Teacher, build
+from mixlab.selection import provenance, write_subset
 from mixlab.train import read_record
 from mixlab.train.evaluate import evaluate
 
@@ -115,6 +116,37 @@ def test_a_set_is_trained_on_like_any_other(mixlab, tmp_path):
     assert status == 2 and "expected a written set" in told
 
 
+@pytest.mark.parametrize("method", [["--method", "cutmix"], [*SOLVED, "--keep", "best", "--teacher", "FILE"]],
+                         ids=["cutmix", "supermix"])
+def test_the_rows_of_a_subset_are_mixed_and_no_others(mixlab, file, tmp_path, method):
+    split = {"seed": 3, "validation": 0.2, "limit": 300}
+    data = load("digits", **split)
+    rows = data.train.rows[10:110].sort().values
+    write_subset(tmp_path / "part.json", rows, provenance(data, rows, split=split))
+    command = ["mix", "--data", "digits", "--subset", tmp_path / "part.json", "--batch-size", 50, "--per-shard", 50,
+               "--count", 80, "--device", "cpu", *(str(file) if each == "FILE" else each for each in method)]
+    assert mixlab(*command, "--out", tmp_path / "set")[0] == 0
+    part, (about, sources) = data.subset(rows), (read_mixed(tmp_path / "set")[1],
+                                                 read_parts(tmp_path / "set")["sources"])
+    assert set(sources.unique().tolist()) <= set(rows.tolist()) and len(sources.unique()) > 50
+    assert about["mean"] == list(part.mean) != list(data.mean)
+    # Given again it is the same set; without the file it is another one, which does not go on in this folder.
+    assert mixlab(*command, "--out", tmp_path / "set")[1].startswith("kept 80")
+    status, _, told = mixlab(*command[:3], *command[5:], "--out", tmp_path / "set")
+    assert status == 2 and told.count("\n") == 1 and read_mixed(tmp_path / "set")[1] == about
+
+
+def test_a_subset_of_another_set_is_refused(mixlab, tmp_path):
+    data = load("shapes", limit=100)
+    write_subset(tmp_path / "part.json", data.train.rows.sort().values, provenance(data, data.train.rows.sort().values))
+    command = ["mix", "--data", "digits", "--method", "mixup", "--count", 10, "--out", tmp_path / "set", "--subset"]
+    status, _, told = mixlab(*command, tmp_path / "part.json")
+    assert status == 2 and "expected a subset of digits, received" in told and told.count("\n") == 1
+    status, _, told = mixlab(*command, tmp_path / "nowhere.json")
+    assert status == 2 and re.search("expected a file at .*nowhere.json, from `mixlab select`, received none", told)
+    assert [path.name for path in tmp_path.iterdir()] == ["part.json"]
+
+
 WRONG = {
     "no teacher": (SOLVED, "expected a --teacher with supermix"),
     "distinct without": (["--method", "cutmix", "--distinct"], "expected a --teacher"),
@@ -125,7 +157,7 @@ WRONG = {
     "no option": (["--method", "mixup", "--mixer-option", "alpha"], "expected a --mixer-option NAME=VALUE"),
     "keep": (["--method", "mixup", "--keep", "some"], "'success' or 'best'"),
     "saliency": (["--method", "puzzlemix"], "no saliency"),
-    "no file": ([*SOLVED, "--teacher", "nowhere.pt"], "nowhere.pt"),
+    "no file": ([*SOLVED, "--teacher", "nowhere.pt"], "expected a file at nowhere.pt, from `mixlab train"),
     "k": ([*SOLVED, "--teacher", "FILE", "--mixer-option", "k=11"], "k"),
     "device": (["--method", "mixup", "--device", "abacus"], "--device of auto, cpu or cuda"),
     "data": (["--method", "mixup", "--data", "./digits"], "expected a data set out of"),

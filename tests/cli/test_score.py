@@ -1,6 +1,7 @@
 """`mixlab score`, with a network that has learned nothing: what is told, what is written, and that it goes on."""
 
 import os
+import re
 import sys
 
 import pytest
@@ -12,6 +13,7 @@ from mixlab.bayes import scores as module
 from mixlab.cli import main
 from mixlab.data import load
 from mixlab.models import Teacher, build
+from mixlab.selection import provenance, write_subset
 
 SCORE = ["score", "--data", "digits", "--limit", "60", "--draws", "6", "--device", "cpu"]
 
@@ -87,6 +89,45 @@ def test_stopped_and_given_again_it_goes_on(mixlab, file, tmp_path, monkeypatch)
     assert torch.equal(one.mean, other.mean) and torch.equal(one.std, other.std)
 
 
+@pytest.fixture
+def subset(tmp_path):
+    """Forty rows of a split that seed 0 does not give, and their file."""
+    split = {"seed": 3, "validation": 0.2, "limit": 100}
+    data = load("digits", **split)
+    rows = data.train.rows[5:85:2].sort().values
+    write_subset(tmp_path / "part.json", rows, provenance(data, rows, split=split))
+    return tmp_path / "part.json", data.subset(rows)
+
+
+def test_a_subset_is_scored_within_itself(mixlab, file, subset, tmp_path):
+    """Its rows are the anchors, and the companions."""
+    path, part = subset
+    status, printed, _ = mixlab("score", "--data", "digits", "--draws", 6, "--device", "cpu", "--scorer", file, "--out",
+                                tmp_path / "scores", "--subset", path, "--seed", 5)
+    scores = Scores.load(tmp_path / "scores")
+    direct = bayes.score(Teacher.load(file), part.train, mean=part.mean, std=part.std, num_classes=10, draws=6, seed=5,
+                         source="digits")
+    assert status == 0 and "scored 40 images" in printed
+    assert scores.rows.tolist() == part.train.rows.tolist()
+    assert scores.about == direct.about and torch.equal(scores.cv, direct.cv)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (["--limit", 60], "a --subset without --limit and --validation, .* received 60 and None"),
+    (["--validation", 0.1], "a --subset without --limit and --validation, .* received None and 0.1"),
+    (["--subset", "nowhere.json"], "expected a file at nowhere.json, from `mixlab select`, received none"),
+    (["--subset", "."], "expected a file at ., from `mixlab select`, received a folder"),
+    (["--subset", "SCORER"], "expected a file of `mixlab select` at .*, received another"),
+    (["--data", "shapes"], "expected a subset of shapes, received .*, which is one of digits"),
+])
+def test_a_subset_that_does_not_fit_is_told_in_one_line(mixlab, file, subset, tmp_path, change, message):
+    change = [str(file) if each == "SCORER" else each for each in change]
+    status, printed, told = mixlab("score", "--data", "digits", "--scorer", file, "--out", tmp_path / "scores",
+                                   "--subset", subset[0], *change)
+    assert status == 2 and printed == "" and told.count("\n") == 1 and re.search(message, told), told
+    assert [path.name for path in tmp_path.iterdir()] == ["part.json"]
+
+
 def test_scores_that_are_there_are_not_written_over(mixlab, file, tmp_path):
     (tmp_path / "scores").write_bytes(b"hours of work")
     status, _, told = mixlab(*SCORE, "--scorer", file, "--out", tmp_path / "scores")
@@ -94,7 +135,9 @@ def test_scores_that_are_there_are_not_written_over(mixlab, file, tmp_path):
 
 
 WRONG = {
-    "no file": (["--scorer", "nowhere.pt"], "nowhere.pt"), "draws": (["--draws", "1"], "at least 2"),
+    "no file": (["--scorer", "nowhere.pt"],
+                "expected a file at nowhere.pt, from `mixlab train --save-teacher`, received none"),
+    "draws": (["--draws", "1"], "at least 2"),
     "form": (["--form", "box"], "'boxes', 'blend'"),
     "device": (["--device", "abacus"], "--device of auto, cpu or cuda"),
     "data": (["--data", "./digits"], "expected a data set out of"), "sets": (["--companion-sets", "4"], "divides"),

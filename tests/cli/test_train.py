@@ -12,6 +12,7 @@ import torch
 
 import mixlab.reproduce.execute as execute
 from mixlab.cli import main
+from mixlab.generator import ConditionalUNet, SampleGenerator
 from mixlab.models import Teacher, build
 from mixlab.rng import generator
 from mixlab.train import read_record
@@ -254,7 +255,7 @@ def test_a_risk_is_named_or_follows_from_the_mixer(mixlab, monkeypatch, argument
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (["--risk", "nothing"], "a --risk of empirical, .*, saliency, distillation, crd, received 'nothing'"),
+    (["--risk", "nothing"], "a --risk of empirical, .*, saliency, distillation, crd, generated, received 'nothing'"),
     (["--beta", 0.5], "risk empirical among --label-smoothing, received --beta"),
     (["--mixer", "mixup", "--no-sigmoid", "--target-grad", "head"], "received --target-grad, --sigmoid"),
     (["--mixer", "mixup", "--manifold", "--clean"], "risk manifold among none, received --clean"),
@@ -382,7 +383,7 @@ def test_what_a_teacher_is_asked_follows_from_the_options(mixlab, monkeypatch, t
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (["--teacher", "nowhere.pt", "--kd", 1], "nowhere.pt"),
+    (["--teacher", "nowhere.pt", "--kd", 1], "a file at nowhere.pt, from `mixlab train --save-teacher`, received none"),
     (["--risk", "distillation"], "a --teacher with --risk distillation, received none"),
     (["--risk", "crd"], "a --teacher with --risk crd, received none"),
     (["--kd", 0.9], "risk empirical among --label-smoothing, received --kd"),
@@ -416,6 +417,101 @@ def test_a_network_learns_from_the_file_of_another(mixlab, tmp_path, teacher, op
     assert record["what"]["row"] == row
     assert record["what"]["config"]["risk"]["teacher"] == teacher
     assert Teacher.load(teacher["checkpoint"]).checksum == teacher["checksum"]
+
+
+@pytest.fixture
+def maker(tmp_path, teacher):
+    """The file of a generator of 8×8 images in ten classes, and what a run's specification says of it."""
+    made = SampleGenerator(ConditionalUNet(10, in_channels=1, base=2, downs=1, mean=(0.3,), std=(0.4,),
+                                           generator=generator(1)), epsilon=0.4, classifier=teacher["checksum"])
+    made.save(tmp_path / "generator.pt")
+    return {"checkpoint": str(tmp_path / "generator.pt"), "checksum": made.checksum}
+
+
+@pytest.mark.parametrize(("arguments", "risk"), [
+    (["GENERATOR"], {"generator_net": "GENERATOR"}),
+    (["GENERATOR", "--risk", "generated", "--mixer", "dcutmix", "--k", 3], {
+        "generator_net": "GENERATOR", "mixer": {"name": "dcutmix", "k": 3}}),
+    (["GENERATOR", "--mixer", "puzzlemix", "--probability", 0.5], {"generator_net": "GENERATOR", "mixer": {
+        "name": "sometimes", "p": 0.5, "mixer": {"name": "puzzlemix"}}}),
+    (["GENERATOR", "--base-weight", 0, "--generated-weight", 2, "--statistics", "joint", "--epsilon", 0.3,
+      "--background", "one", "--label", "background", "--mu", "fixed", "--pool"],
+     {"generator_net": "GENERATOR", "base": 0.0, "weight": 2.0, "statistics": "joint", "epsilon": 0.3,
+      "background": "one", "label": "background", "mu": "fixed", "pool": True}),
+    (["GENERATOR", "--images", "pgd", "--classifier", "TEACHER", "--attack-steps", 5],
+     {"generator_net": "GENERATOR", "images": "pgd", "classifier": "TEACHER", "steps": 5}),
+    (["GENERATOR", "--images", "noise"], {"generator_net": "GENERATOR", "images": "noise"}),
+    (["--risk", "generated", "--images", "clean"], {"images": "clean"}),
+])
+def test_what_a_generator_is_asked_follows_from_the_options(mixlab, monkeypatch, teacher, maker, arguments, risk):
+    files = {"GENERATOR": maker, "TEACHER": teacher}
+    given = {"GENERATOR": ["--generator", maker["checkpoint"]], "TEACHER": [teacher["checkpoint"]]}
+    asked = _asked(mixlab, monkeypatch, [*(part for each in arguments for part in given.get(each, [each])),
+                                         "--budget", "gpu", "--recipe", "demo", "--limit", 128])
+    assert asked.risk == {"name": "generated"} | {name: files.get(value, value) if isinstance(value, str) else value
+                                                  for name, value in risk.items()}
+    assert not asked.compile
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (["--generator", "nowhere.pt"], "expected a file at nowhere.pt, from `mixlab generate train`, received none"),
+    (["--generator", "TEACHER"], "expected a generator's file at .*, received one that cannot be read"),
+    (["--risk", "generated"], "a --generator with --risk generated, or --images clean, received neither"),
+    (["--risk", "generated", "--images", "clean", "--classifier", "TEACHER"], "received one with --images clean"),
+    (["GENERATOR", "--images", "pgd"], "a --classifier with --images pgd, .* received none"),
+    (["GENERATOR", "--images", "pgd", "--classifier", "nowhere.pt"], "a file at nowhere.pt, from `mixlab train"),
+    (["GENERATOR", "--images", "pgd", "--classifier", "GENERATOR-FILE"], "expected a teacher's file at"),
+    (["GENERATOR", "--images", "pgd", "--classifier", "OTHER"], "expected a teacher of the 10 classes of digits"),
+    (["GENERATOR", "--images", "some"], "images of generated, clean, noise, pgd, received 'some'"),
+    (["GENERATOR", "--label", "argmax"], "label of mu, one-hot, background, received 'argmax'"),
+    (["GENERATOR", "--base-weight", 0], "statistics of updating or joint"),
+    (["GENERATOR", "--kd", 1], "risk generated among --generator, .*--pool, received --kd"),
+    (["GENERATOR", "--risk", "vicinal", "--mixer", "cutmix"], "risk vicinal among .* received --generator"),
+    (["GENERATOR", "--k", 3], "expected a --mixer"),
+    (["GENERATOR", "--compile"], "compile=False with a GeneratedRisk"),
+    (["GENERATOR", "--data", "shapes"], "expected a generator for the images of shapes in .*, received another"),
+    (["--mu", "fixed"], "risk empirical among --label-smoothing, received --mu"),
+])
+def test_a_generator_that_does_not_fit_is_one_line_and_changes_nothing(mixlab, tmp_path, teacher, maker, change,
+                                                                       message):
+    sizes = {"num_classes": 7, "in_channels": 1, "width": 2}
+    Teacher(build("preact-resnet18", **sizes)).save(tmp_path / "other.pt", name="preact-resnet18", **sizes)
+    given = {"GENERATOR": ["--generator", maker["checkpoint"]], "TEACHER": [teacher["checkpoint"]],
+             "GENERATOR-FILE": [maker["checkpoint"]], "OTHER": [tmp_path / "other.pt"]}
+    change = [part for each in change for part in given.get(each, [each])]
+    status, printed, error = mixlab(*SMALL, "--out", tmp_path / "run", *change)
+    assert status == 2 and printed == ""
+    assert error.count("\n") == 1 and error.startswith("mixlab: ") and re.search(message, error), error
+    assert not (tmp_path / "run").exists()
+
+
+def test_generated_images_come_on_top_of_what_the_mixer_makes(mixlab, tmp_path, maker):
+    """Without weight nothing but the mixer is left, number for number; with one, what is learned differs."""
+    losses = {}
+    for name, options in {"mixer": ["--mixer", "dcutmix"],
+                          "none": ["--mixer", "dcutmix", "--generator", maker["checkpoint"], "--generated-weight", 0],
+                          "one": ["--mixer", "dcutmix", "--generator", maker["checkpoint"]]}.items():
+        status, printed, error = mixlab(*SMALL, *options, "--out", tmp_path / name)
+        assert status == 0 and "last epoch" in printed, error
+        losses[name] = read_record(tmp_path / name / "record.json")["result"]["curves"]["train_loss"]
+    assert losses["none"] == pytest.approx(losses["mixer"])
+    assert losses["one"][0] > losses["mixer"][0] + 1  # a network that knows nothing pays log 10 for a soft label, too
+    record = read_record(tmp_path / "one/record.json")
+    assert record["what"]["row"] == "generated-dcutmix" and record["what"]["config"]["risk"]["generator_net"] == maker
+    assert SampleGenerator.load(maker["checkpoint"]).checksum == maker["checksum"]
+
+
+def test_an_attack_on_a_classifier_is_trained_on(mixlab, tmp_path, teacher, maker):
+    status, printed, error = mixlab(*SMALL, "--generator", maker["checkpoint"], "--images", "pgd", "--classifier",
+                                    teacher["checkpoint"], "--attack-steps", 2, "--out", tmp_path / "run")
+    assert status == 0 and "last epoch" in printed, error
+    assert read_record(tmp_path / "run/record.json")["what"]["row"] == "generated"
+
+
+def test_a_subset_that_is_not_there_is_one_line(mixlab, tmp_path):
+    status, printed, error = mixlab("train", "--data", "digits", "--model", "preact-resnet18", "--subset",
+                                    tmp_path / "nowhere.json")
+    assert (status, printed) == (2, "") and error.endswith("nowhere.json, from `mixlab select`, received none\n")
 
 
 @pytest.mark.data
