@@ -11,6 +11,7 @@ from torch import nn
 from mixlab.chapters.ch09_generator import demonstrations, figures, tables
 from mixlab.chapters.ch09_generator.experiments import generator as plan
 from mixlab.data import load
+from mixlab.data.augment import normalise
 from mixlab.generator import divergence
 from mixlab.models import Teacher
 
@@ -25,11 +26,13 @@ def closed():
 
 
 def test_the_numbers_by_hand_are_those_of_the_text():
-    table = demonstrations.by_hand(torch.tensor([0.5, 0.375, 0.125]), {"blind": [0.5, 0.25, 0.25]})
-    cross, entropy, kl = table.loc["blind"]
-    assert cross == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(4), abs=1e-6)
-    assert entropy == pytest.approx(0.5 * math.log(2) - 0.375 * math.log(0.375) + 0.125 * math.log(8), abs=1e-6)
-    assert kl == pytest.approx(0.0654, abs=1e-4)
+    table = demonstrations.by_hand(torch.tensor([0.5, 0.4, 0.1]), {"says μ": [0.5, 0.4, 0.1],
+                                                                   "ignores μ": [0.5, 0.25, 0.25]})
+    entropy = 0.5 * math.log(2) - 0.4 * math.log(0.4) - 0.1 * math.log(0.1)
+    cross = 0.5 * math.log(2) + 0.5 * math.log(4)
+    assert table.loc["says μ"].tolist() == ["0.50 0.40 0.10", f"{entropy:.3f}", f"{entropy:.3f}", "0.000"]
+    assert table.loc["ignores μ"].tolist()[1:] == [f"{cross:.3f}", f"{entropy:.3f}", f"{cross - entropy:.3f}"]
+    assert (f"{entropy:.3f}", f"{cross:.3f}", f"{cross - entropy:.3f}") == ("0.943", "1.040", "0.096")
 
 
 def test_the_smallest_change_makes_the_classifier_say_mu_and_no_shorter_one_does():
@@ -48,24 +51,50 @@ def test_the_smallest_change_makes_the_classifier_say_mu_and_no_shorter_one_does
     assert (longer.norm(dim=1) > change.norm(dim=1)).all()
 
 
-def test_answers_are_those_of_the_classifier():
-    mu = torch.tensor([[0.75, 0.25], [0.25, 0.75]])
-    classifier = Teacher(nn.Sequential(nn.Flatten(), nn.Identity()))
-    images = torch.zeros(2, 2)
-    table = demonstrations.answers({"none": images, "right": mu.log(), "turned": mu.flip(1).log()}, classifier, mu,
-                                   images)
-    kl = 0.5 * math.log(3)  # of (¾, ¼) from (¼, ¾)
-    assert table["KL"].tolist() == pytest.approx([math.log(2) - 0.5623, 0, kl], abs=1e-4)
-    assert table["likeliest class of μ, %"].tolist() == [50, 100, 0]
-    length = math.hypot(math.log(0.75), math.log(0.25))
-    assert table["‖x̃ − x‖"].tolist() == pytest.approx([0, length, length], abs=1e-5)
+def test_descent_on_the_image_ends_at_the_smallest_change():
+    g = torch.Generator().manual_seed(1)
+    weight, image = (torch.randn(rows, 6, generator=g, dtype=torch.float64) for rows in (3, 1))
+    mu = torch.tensor([[0.5, 0.3, 0.2]], dtype=torch.float64)
+    moved = image.clone()
+    for _ in range(5000):
+        moved -= 0.1 * ((moved @ weight.T).softmax(1) - mu) @ weight
+    torch.testing.assert_close(moved - image, demonstrations.smallest_change(weight, image, mu))
 
 
-def test_a_row_s_partner_is_of_its_class_and_another_row():
-    labels = torch.tensor([2, 0, 2, 0, 2, 1, 1])
-    partners = demonstrations.within_class(labels)
-    assert (labels[partners] == labels).all() and (partners != torch.arange(7)).all()
-    assert partners.sort().values.tolist() == list(range(7))
+def test_the_linear_reader_is_where_its_loss_is_flat_and_knows_digits():
+    data = load("digits", validation=0.0)
+    weight = demonstrations.linear_reader(data).requires_grad_()
+    images = normalise(data.train.images, data.mean, data.std).flatten(1).double()
+    loss = nn.functional.cross_entropy(images @ weight.T, data.train.labels) + 1e-2 * weight.square().sum()
+    slope, = torch.autograd.grad(loss, weight)
+    assert weight.shape == (10, 64) and slope.abs().max() < 2e-3
+    tests, labels = demonstrations.held_out(data)
+    assert ((tests.flatten(1).double() @ weight.T).argmax(1) == labels).double().mean() > 0.9
+
+
+def test_kept_and_written_are_counted_apart():
+    logits = torch.tensor([[2.0, 1, 0], [0, 3, 1], [0, 1, 5], [4, 0, 0], [1, 0, 0]])
+    found = demonstrations.found(nn.Identity(), logits, torch.tensor([0, 1, 0, 2, 1]), torch.tensor([1, 0, 2, 1, 2]))
+    assert found == {"kept": 40, "written": 20}
+
+
+def test_changes_grow_from_nothing_to_the_generator_s():
+    classifier = Teacher(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)))
+    g = torch.Generator().manual_seed(0)
+    images, made = torch.rand(8, 1, 2, 2, generator=g), torch.rand(8, 1, 2, 2, generator=g)
+    mu = torch.rand(8, 3, generator=g).softmax(1)
+    kl = demonstrations.along(classifier, images, mu, made, (0.0, 1.0))
+    before, after = (divergence(mu, classifier(each)).mean().item() for each in (images, made))
+    assert [values[0] for values in kl.values()] == pytest.approx([before] * 3)
+    assert kl["generator"][1] == pytest.approx(after)
+    assert kl["attack"][1] < min(before, kl["noise"][1])
+
+
+def test_a_frame_is_told_in_the_numbers_that_it_shows():
+    images, mu = torch.ones(2, 1, 2, 2), torch.tensor([[0.75, 0.25]] * 2)
+    told = demonstrations.in_words(images, images * 1.5, mu, torch.zeros(2, 2), 0.25)
+    kl = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    assert told == f"images moved by 0.5 of their length; KL {kl:.2f} nats, 0.25 for a label that ignores μ"
 
 
 def test_the_images_shown_are_the_first_of_their_classes():
@@ -90,16 +119,32 @@ def test_a_generator_of_the_page_keeps_to_its_law():
 
 def test_images_have_a_line_each_and_bars_below():
     images = torch.rand(3, 4, 4)
-    figure = figures.made({"x": images, "change": images - 0.5}, torch.eye(3), torch.eye(3))
+    mu, said = torch.eye(3), torch.full((3, 3), 1 / 3)
+    figure = figures.made({"x": images, "x̃ − x": images - 0.5}, mu, said)
     assert len(figure.axes) == 9
-    assert [bar.get_height() for bar in figure.axes[6].patches] == [1, 0, 0, 1, 0, 0]
-    assert len(figures.made({"x": images}).axes) == 3
+    torch.testing.assert_close(torch.tensor(figure.axes[4].images[0].get_array()), images[1] - 0.5)
+    heights = [bar.get_height() for bar in figure.axes[6].patches]
+    assert heights == pytest.approx([1, 0, 0, 1 / 3, 1 / 3, 1 / 3])
+
+
+def test_pairs_stand_one_above_the_other_beside_the_answer():
+    before, after = torch.zeros(4, 4), torch.ones(4, 4)
+    figure = figures.level({"a": (before, after), "b": (after, before)}, torch.tensor([0.5, 0.25, 0.25]))
+    shown = [axis.images[0].get_array().mean() for axis in figure.axes if axis.images]
+    assert shown == [0, 1, 1, 0]
+    assert [bar.get_height() for bar in figure.axes[-1].patches] == [0.5, 0.25, 0.25]
+
+
+def test_a_line_for_each_kind_of_change():
+    axis = figures.reach((0.5, 1.0), {"attack": [0.2, 0.1], "noise": [0.9, 0.8]}, 0.18).axes[0]
+    drawn = {line.get_label(): list(line.get_ydata()) for line in axis.lines}
+    assert drawn == {"attack": [0.2, 0.1], "noise": [0.9, 0.8], "a label that ignores μ": [0.18, 0.18]}
 
 
 def test_bars_have_the_height_of_what_was_found():
-    figure = figures.written({"a": {"given": 90.0, "kept": 10.0}, "b": {"given": 80.0, "kept": 20.0}},
-                             [("given", "given"), ("kept", "kept")])
-    assert [bar.get_height() for bar in figure.axes[0].patches] == [90, 10, 80, 20]
+    found = {"clean": {"kept": 90.0, "written": 10.0}, "noise": {"kept": 70.0, "written": 5.0}}
+    figure = figures.written({"W′": found, "other": {"clean": {"kept": 80.0, "written": 0.0}}})
+    assert [[bar.get_height() for bar in axis.patches] for axis in figure.axes] == [[90, 70, 10, 5], [80, 0]]
 
 
 # Tables

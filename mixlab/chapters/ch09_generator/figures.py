@@ -9,66 +9,100 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from torch import Tensor
 
-__all__ = ["made", "made_in_words", "written"]
+__all__ = ["level", "made", "reach", "written"]
 
 
-def made(kinds: Mapping[str, Tensor], mu: Tensor | None = None, said: Tensor | None = None) -> Figure:
+def level(pictures: Mapping[str, tuple[Tensor, Tensor]], said: Tensor) -> Figure:
+    """Pairs of images side by side, before and after, over the one answer that a classifier gives to all of the latter.
+
+    Args:
+        pictures: name -> (before, after), each (H, W); all are drawn on one scale.
+        said: (C,) the probabilities that are found in every one of the latter.
+    """
+    figure, axes = plt.subplots(2, len(pictures) + 1, figsize=(1.35 * (len(pictures) + 1), 2.9), squeeze=False)
+    reach_of = max(image.abs().max().item() for pair in pictures.values() for image in pair)
+    for column, (name, pair) in zip(axes.T, pictures.items()):
+        for axis, image in zip(column, pair, strict=True):
+            axis.imshow(image.numpy(), cmap="gray_r", vmin=-reach_of, vmax=reach_of)
+            axis.set(xticks=[], yticks=[])
+        column[0].set_title(name, fontsize=8)
+    axes[0, 0].set_ylabel("x", fontsize=8)
+    axes[1, 0].set_ylabel("x + δ", fontsize=8)
+    axes[0, -1].axis("off")
+    last = axes[1, -1]
+    last.bar(range(len(said)), said.tolist(), color=seaborn.color_palette("colorblind")[0])
+    last.set(ylim=(0, 1), xticks=[0, len(said) - 1], yticks=[0, 1])
+    last.tick_params(labelsize=7)
+    last.set_title("the answer to all", fontsize=8)
+    return figure
+
+
+def made(kinds: Mapping[str, Tensor], mu: Tensor, said: Tensor) -> Figure:
     """Images of several kinds, a line each and a column for every image; below, soft labels and answers as bars.
 
     Args:
-        kinds: name -> images (B, H, W), drawn on one scale.
-        mu: (B, C) soft labels, or None.
-        said: (B, C) what a classifier says of the images of the last kind but one, or None.
+        kinds: name -> images (B, H, W); a line whose name holds "−" is a change, drawn in colours around 0.
+        mu: (B, C) soft labels, in blue.
+        said: (B, C) what a classifier says, in orange.
     """
-    columns = len(next(iter(kinds.values())))
-    bars = mu is not None
-    figure, axes = plt.subplots(len(kinds) + bars, columns, figsize=(0.95 * columns + 0.5, 0.95 * (len(kinds) + bars)),
-                                squeeze=False)
+    columns, lines = len(mu), len(kinds) + 1
+    figure, axes = plt.subplots(lines, columns, figsize=(1.0 * columns + 0.5, 1.0 * lines), squeeze=False,
+                                layout="none")
     for line, (name, images) in zip(axes, kinds.items()):
-        reach = images.abs().max().item()
+        colours, scale = ("RdBu_r", 4.0) if "−" in name else ("gray_r", 2.5)
         for axis, image in zip(line, images, strict=True):
-            axis.imshow(image.numpy(), cmap="RdBu_r" if image.min() < -0.5 * reach else "gray_r", vmin=-reach, vmax=reach)
+            axis.imshow(image.numpy(), cmap=colours, vmin=-scale, vmax=scale)
             axis.set(xticks=[], yticks=[])
         line[0].set_ylabel(name, fontsize=8)
-    if bars:
-        blue, orange = seaborn.color_palette("colorblind")[:2]
-        for axis, asked, answer in zip(axes[-1], mu.tolist(), said.tolist(), strict=True):
-            places = range(len(asked))
-            axis.bar([place - 0.2 for place in places], asked, width=0.4, color=blue)
-            axis.bar([place + 0.2 for place in places], answer, width=0.4, color=orange)
-            axis.set(ylim=(0, 1), xticks=[0, len(asked) - 1], yticks=[])
-            axis.tick_params(labelsize=6)
-        axes[-1][0].set_ylabel("μ, W′(x̃)", fontsize=8)
+    blue, orange = _colours(2)
+    for axis, asked, answer in zip(axes[-1], mu, said, strict=True):
+        places = range(len(asked))
+        axis.bar([place - 0.2 for place in places], asked.tolist(), width=0.4, color=blue)
+        axis.bar([place + 0.2 for place in places], answer.tolist(), width=0.4, color=orange)
+        axis.set(ylim=(0, 1), xticks=[0, len(asked) - 1], yticks=[])
+        axis.tick_params(labelsize=6)
+    axes[-1][0].set_ylabel("labels", fontsize=8)
+    figure.subplots_adjust(left=0.08, right=0.99, top=0.98, bottom=0.07, wspace=0.08, hspace=0.08)
     return figure
 
 
-def made_in_words(title: str, kl: float, ignorant: float, moved: float, norm: float) -> str:
-    """What :func:`made` shows of a generator, for who cannot see it.
-
-    Example:
-        >>> made_in_words("ε = 0.5", 0.06, 0.18, 9.3, 8.0)
-        'ε = 0.5: KL 0.1 nats (0.2 for a label that ignores μ); the images are moved by 1.2 times their length'
-    """
-    return (f"{title}: KL {kl:.1f} nats ({ignorant:.1f} for a label that ignores μ); the images are moved by "
-            f"{moved / norm:.1f} times their length")
-
-
-def written(found: Mapping[str, Mapping[str, float]], kinds: Sequence[tuple[str, str]]) -> Figure:
-    """How often a classifier finds the image's own class, and the class that was asked for, as bars.
+def reach(parts: Sequence[float], kl: Mapping[str, Sequence[float]], ignorant: float) -> Figure:
+    """The divergence against the length of a change, a line for each kind.
 
     Args:
-        found: name of a generator -> percentages by name, see `mixlab.generator.probe`.
-        kinds: (percentage, words below its bars) in order.
+        parts: lengths, as parts of the generator's.
+        kl: name -> divergences in nats, see `mixlab.chapters.ch09_generator.demonstrations.along`.
+        ignorant: that of the best label that ignores μ, a dashed line.
     """
-    figure, axis = plt.subplots(figsize=(6.5, 2.6))
-    colours, width = seaborn.color_palette("colorblind"), 0.8 / len(found)
-    for place, (name, values) in enumerate(found.items()):
-        offsets = [number + (place - (len(found) - 1) / 2) * width for number in range(len(kinds))]
-        bars = axis.bar(offsets, [values[kind] for kind, _ in kinds], width=0.95 * width, color=colours[place],
-                        label=name)
-        axis.bar_label(bars, fmt="%.0f", fontsize=7)
-    axis.set(xticks=range(len(kinds)), xticklabels=[words for _, words in kinds], ylim=(0, 112),
-             ylabel="of the images, %")
-    axis.tick_params(axis="x", labelsize=7)
-    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure, axis = plt.subplots(figsize=(5.2, 2.8))
+    for (name, values), colour, marker in zip(kl.items(), _colours(len(kl)), "os^"):
+        axis.plot(parts, values, marker=marker, color=colour, label=name)
+    axis.axhline(ignorant, color="0.4", linestyle="--", linewidth=1, label="a label that ignores μ")
+    axis.set(xlabel="length of the change, as a part of ‖x̃ − x‖", ylabel="KL(μ ‖ W′), nats")
+    axis.set_ylim(bottom=0)
+    axis.legend(fontsize=8)
     return figure
+
+
+def written(answers: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
+    """How often classifiers find the image's own class, and the class that was asked for; a panel for each classifier.
+
+    Args:
+        answers: classifier -> kind of image -> {"kept": percent, "written": percent}.
+    """
+    figure, axes = plt.subplots(1, len(answers), figsize=(3.5 * len(answers), 2.6), sharey=True, squeeze=False)
+    for axis, (classifier, kinds) in zip(axes[0], answers.items()):
+        for shift, name, colour in zip((-0.2, 0.2), ("kept", "written"), _colours(2)):
+            bars = axis.bar([place + shift for place in range(len(kinds))], [each[name] for each in kinds.values()],
+                            width=0.38, color=colour, label=name)
+            axis.bar_label(bars, fmt="%.0f", fontsize=7)
+        axis.set_xticks(range(len(kinds)), [kind.replace(", ", "\n") for kind in kinds], fontsize=7)
+        axis.set_ylim(0, 112)
+        axis.set_title(classifier, fontsize=9)
+    axes[0, 0].set_ylabel("of the images, %")
+    axes[0, -1].legend(fontsize=7)
+    return figure
+
+
+def _colours(count: int) -> list:
+    return seaborn.color_palette("colorblind")[:count]
