@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import typer
 
-COMMANDS = ("train", "mix", "score", "select", "generate", "reproduce", "data", "book", "bench", "info")
+COMMANDS = ("train", "mix", "score", "select", "generate", "search", "reproduce", "data", "book", "bench", "info")
 # What a user or the machine can be told in one line; anything else is a mistake of ours and keeps its traceback.
 TOLD = (ValueError, FloatingPointError, OSError, ImportError, MemoryError)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixlab.cli.options import data_for, device_named, generator_for, teacher_for
+from mixlab.cli.options import data_for, device_named, generator_for, remove_run, teacher_for
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,7 +66,7 @@ def train(
         seed=seed, device=place, checkpoint=folder, progress=True,
     )
     made.save(out)
-    _remove(folder)
+    remove_run(folder)
     _show(made, out)
 
 
@@ -81,19 +81,6 @@ def _recipe(name: str, epochs: int | None, lr: float | None, batch_size: int | N
     recipe = RECIPES[name] if epochs is None else RECIPES[name].over(epochs)
     own = {"lr": lr, "batch_size": batch_size, "augment": augment}
     return replace(recipe, **{option: value for option, value in own.items() if value is not None})
-
-
-def _remove(folder: Path) -> None:
-    """Remove what a finished run has left in its folder; any other file stays."""
-    from contextlib import suppress
-
-    from mixlab.train.checkpoint import LAST, NEW, PREVIOUS
-    from mixlab.train.lock import LOCK
-
-    for name in (LAST, NEW, PREVIOUS, LOCK, "curves.csv"):
-        (folder / name).unlink(missing_ok=True)
-    with suppress(OSError):
-        folder.rmdir()
 
 
 def _show(made: SampleGenerator, path: Path) -> None:

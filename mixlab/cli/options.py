@@ -160,3 +160,16 @@ def generator_for(data: Dataset, path: Path) -> SampleGenerator:
         raise ValueError(f"expected a generator for the {data.num_classes} classes of {data.name} in {path}, received "
                          f"one for {found.num_classes}")
     return adapted
+
+
+def remove_run(folder: Path) -> None:
+    """Remove what a finished run has left in its folder; any other file stays."""
+    from contextlib import suppress
+
+    from mixlab.train.checkpoint import LAST, NEW, PREVIOUS
+    from mixlab.train.lock import LOCK
+
+    for name in (LAST, NEW, PREVIOUS, LOCK, "curves.csv"):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
