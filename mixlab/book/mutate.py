@@ -182,6 +182,22 @@ MUTATIONS = (
     ),
     Mutation(
         chapter="09-sample-generator",
+        fact="the divergence turned round",
+        file="generator/law.py",
+        old="return torch.special.xlogy(asked, asked).sum(1) - (asked * log_softmax(wide, dim=1)).sum(1)",
+        new="return (wide.softmax(1) * (log_softmax(wide, dim=1) - (asked + 1e-9).log())).sum(1)",
+        from_scratch=1,
+    ),
+    Mutation(
+        chapter="09-sample-generator",
+        fact="the frozen classifier learns",
+        file="models/frozen.py",
+        old="deepcopy(network).requires_grad_(False)",
+        new="deepcopy(network)",
+        from_scratch=1,
+    ),
+    Mutation(
+        chapter="09-sample-generator",
         fact="the student learns the likeliest other class",
         file="risk/generated.py",
         old='if self.label == "mu":',
