@@ -196,5 +196,5 @@ def test_probes_are_means_over_the_seeds():
 
 def test_the_paper_s_differences_are_those_of_its_table():
     shown = tables.paper_and_ours(frame(generated=[17.0, 16.0], none=[18.0, 17.5]))
-    assert shown["paper, CIFAR-100"].tolist() == ["+3.40", "+2.01", "+2.28"]
+    assert shown["paper, Table 1"].tolist() == ["+3.40", "+2.01", "+2.28"]
     assert shown.loc["no second term", "here"].startswith("+1.25")

@@ -161,7 +161,7 @@ def test_every_row_can_be_carried_out(name, made):
 
 def recorded(**changes):
     """Two records of students beside a generator, and one of a student without; what was said of the generators."""
-    said = {"generator_kl": [0.04, 0.06], "generator_kl_ignorant": [0.1, 0.1], "generator_swapped_kept": [9.0, 11.0],
+    said = {"generator_kl": [0.04, 0.06], "generator_kl_ignorant": [0.1, 0.1], "generator_wrong_kept": [9.0, 11.0],
             "generator_seconds": [60.0, 70.0], "classifier_seconds": [20.0, 22.0], "classifier_error": [17.0, 18.0]}
     said = {name: [*values, float("nan")] for name, values in said.items()}  # a student without has no such measure
     rows = [plan.ROWS[name][0] for name in ("generated", "generated", "none")]
@@ -173,7 +173,7 @@ def recorded(**changes):
 def test_what_generators_do_has_a_deviation_where_seeds_differ():
     shown = tables.probes(recorded())["rate .01, μ uniform"]
     assert shown["KL"].split() == ["0.050", "±", "0.014"]  # .01 √2
-    assert shown["swapped: kept, %"].split() == ["10.0", "±", "1.4"]
+    assert shown["wrong: kept, %"].split() == ["10.0", "±", "1.4"]
     assert shown["KL, ignoring μ"] == "0.100" and shown["given, %"] == "–"
 
 
