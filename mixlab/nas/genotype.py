@@ -148,6 +148,13 @@ def read_genotype(path: str | PathLike) -> Genotype:
     Raises:
         FileNotFoundError: where there is none.
         ValueError: for another file, or a genotype of another space.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     write_genotype(f"{folder}/cells.json", PC_DARTS_imagenet)
+        ...     read_genotype(f"{folder}/cells.json").normal[0]
+        (('skip_connect', 1), ('sep_conv_3x3', 0))
     """
     try:
         plain = json.loads(Path(path).read_bytes())

@@ -336,6 +336,12 @@ class Found(NamedTuple):
         genotype: of the last epoch.
         network: the supernet, on the CPU.
         result: of the loop.
+
+    Example:
+        >>> network = SearchNetwork(10, layers=1, channels=8, nodes=1)
+        >>> found = Found(network.genotype(), network, Result({}, None, None, {}, [], 0.0, {}))
+        >>> found.genotype == found.network.genotype()
+        True
     """
 
     genotype: Genotype

@@ -158,6 +158,8 @@ class SearchNetwork(Skeleton):
         edges = edges_of(nodes)
         if not whole(parts) or parts < 1:
             raise ValueError(f"expected a positive integer parts, received {parts!r}")
+        if channels % (2 * parts):  # also where the first cell, which would double them, is a reduction cell
+            raise ValueError(f"expected channels that {2 * parts} = 2 K divides (K = {parts}), received {channels}")
         if form not in FORMS:
             raise ValueError(f"expected a form of {', '.join(FORMS)}, received {form!r}")
         if form == "fused":

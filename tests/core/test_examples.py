@@ -19,6 +19,7 @@ MODULES = (
     "mixlab.bayes",
     "mixlab.selection",
     "mixlab.generator",
+    "mixlab.nas",
     "mixlab.records",
     "mixlab.theory",
     "mixlab.widgets",
