@@ -4,8 +4,8 @@
     python benchmarks/search.py --size bench --turns 3    a quick look
 
 Both forms are `mixlab.nas.SearchNetwork`, compute the same and have the same weights. A step is that of a search after
-its warm-up: a pass forwards and backwards to the gradients of the architecture, and one to those of the weights. The two
-forms take turns on one thread. A figure is CPU time of the process, for a machine that is busy with something else
+its warm-up: a pass forwards and backwards to the gradients of the architecture, and one to those of the weights. The
+two forms take turns on one thread. A figure is CPU time of the process, for a machine that is busy with something else
 stretches the clock but hardly that, and the ratio is that of medians. Images are noise: time does not depend on them.
 """
 

@@ -101,7 +101,7 @@ class FusedCell(SearchCell):
 
 
 def _convolved(chains: list[nn.Sequential], copies: Tensor, scale: Tensor) -> Tensor:
-    """One convolution operation of several edges, beside each other; `copies` are ReLU of what each of them is given."""
+    """One convolution operation of several edges, side by side; `copies` are ReLU of what each of them is given."""
     maps = copies
     for number, layers in enumerate(zip(*chains, strict=True)):
         if isinstance(layers[0], nn.Conv2d):

@@ -15,8 +15,8 @@ from mixlab.checks import whole
 from mixlab.files import write_atomically
 from mixlab.nas.operations import OPERATIONS
 
-__all__ = ["CELLS", "PC_DARTS_cifar", "PC_DARTS_imagenet", "Genotype", "derive", "edges_of", "nodes_of", "read_genotype",
-           "shares", "write_genotype"]
+__all__ = ["CELLS", "PC_DARTS_cifar", "PC_DARTS_imagenet", "Genotype", "derive", "edges_of", "nodes_of",
+           "read_genotype", "shares", "write_genotype"]
 
 #: The two kinds of cell, in the order of the first dimension of α and β.
 CELLS = ("normal", "reduce")

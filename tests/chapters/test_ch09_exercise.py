@@ -25,8 +25,8 @@ def test_descent_comes_as_close_to_the_smallest_change_as_the_solution_says():
     names = {"torch": torch, "A": reader, "own": own, "flat": images.flatten(1).double(), "generator": generator,
              "soft_labels": soft_labels, "divergence": divergence, "demonstrations": demonstrations}
     exec(re.search(r"```python\n(.*?)```", solution, re.DOTALL)[1], names | {"print": lambda *told: found.extend(told)})
-    said = re.search(r"is\s+(\d\.\d) % of the length.*?,\s+(\d+) % in the worst.*?divergence\s+\$(\d) \\cdot 10\^\{-6\}",
-                     solution, re.DOTALL)
+    said = re.search(r"is\s+(\d\.\d) % of the length.*?,\s+(\d+) % in the worst.*?"
+                     r"divergence\s+\$(\d) \\cdot 10\^\{-6\}", solution, re.DOTALL)
     mean, worst, left = map(float, said.groups())
     gap, furthest, rest = map(float, found)
     assert (100 * gap, 100 * furthest) == (pytest.approx(mean, abs=0.1), pytest.approx(worst, abs=2))

@@ -221,7 +221,7 @@ def agreement(scores: Sequence[Tensor], data: Dataset, draws: Sequence[int], t: 
 def pays_back(scorer: float, scores: float, epochs: int, t: float = 0.1) -> tuple[float, float]:
     """What choosing costs, in epochs over all images, and after how many epochs a training on the part has paid for it.
 
-    A training of E epochs on the part t takes t of the time that E epochs on all images take. So it saves 1 - t of each.
+    A training of E epochs on the part t takes t of the time that E epochs on all images take. So it saves 1 - t of it.
 
     Args:
         scorer: seconds in which the scorer was trained on all images.

@@ -81,7 +81,8 @@ def measure(model: nn.Module, data: Dataset, run: Run) -> dict[str, float]:
     begun, measures = time.process_time(), {}
     part = data.subset(anchors(data.train, data.num_classes, run.seed).rows)
     for line, (draws, sets) in LINES.items():
-        both = [_losses(model, data, part.train, max(draws), sets, _seed(run, stream)) for stream in ("first", "second")]
+        both = [_losses(model, data, part.train, max(draws), sets, _seed(run, stream))
+                for stream in ("first", "second")]
         found = agreement(both, part, draws, PART)
         for place, number in enumerate(draws):
             measures |= {column(line, number, what): getattr(found, what)[place] for what in MEASURED}

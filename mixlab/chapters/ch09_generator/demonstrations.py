@@ -1,4 +1,4 @@
-"""What the chapter shows on digits that need no download: generators, controls, and the smallest change in closed form."""
+"""What the chapter shows on digits that need no download: generators, controls, the smallest change in closed form."""
 
 from __future__ import annotations
 
