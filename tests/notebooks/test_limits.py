@@ -1,5 +1,6 @@
 """Chapters from 4 on keep to the limits of a page, and show their method from scratch (tests/book tries the rules)."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -41,3 +42,20 @@ def test_every_assertion_holds_and_a_broken_library_fails_it():
 def test_a_mutation_names_a_from_scratch_cell_that_exists(mutation):
     notebook = nbformat.read(PROJECT.chapter(mutation.chapter), as_version=4)
     assert 0 <= mutation.from_scratch <= counts(notebook)["from-scratch cells"]
+
+
+def test_no_line_of_a_formula_begins_as_a_list():
+    """A line that begins with a minus sign inside a formula is an item of a list to Markdown, and breaks the formula."""
+    marker = re.compile(r"\s*(?:[-+*]|\d+[.)])\s")
+    broken = []
+    for path in PROJECT.chapters():
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type != "markdown":
+                continue
+            for paragraph in re.split(r"\n\s*\n", cell.source):
+                lines = paragraph.splitlines()
+                for place, line in enumerate(lines):
+                    before = re.sub(r"\\\$|\$\$|`[^`]*`", "", "\n".join(lines[:place]))
+                    if marker.match(line) and before.count("$") % 2:
+                        broken.append(f"{path.stem}: {line}")
+    assert broken == []
