@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -24,7 +25,8 @@ def solution(label):
 def test_a_robust_score_agrees_with_itself_as_far_as_the_solution_says():
     network, _ = demonstrations.scorer(load("digits", validation=0.0), 12)
     data, told = load("digits", validation=0.0, limit=500), []
-    names = {"torch": torch, "data": data, "network": network, "losses_of": demonstrations.losses_of,
+    names = {"torch": torch, "size": SimpleNamespace(draws=256), "data": data, "network": network,
+             "losses_of": demonstrations.losses_of,
              "losses": demonstrations.losses_of(network, data, 256), "within_classes": demonstrations.within_classes,
              "print": lambda *values: told.extend(map(float, values))}
     text = solution("ex-selection-range")
