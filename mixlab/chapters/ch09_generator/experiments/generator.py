@@ -100,15 +100,14 @@ WRITTEN = ("writing", "writing-noise")
 
 
 def runs(budget: str) -> Iterator[Run]:
-    """The primary comparison and then the controls, seeds outermost, ten seeds at a time; then the others by rows.
+    """The primary comparison, then the controls, seeds outermost in both; then the others, one after another.
 
     The first run of a seed makes its classifier and its generator, and no run beside it needs them.
     """
-    for seeds in (PRIMARY_SEEDS[:10], PRIMARY_SEEDS[10:]):
-        for rows in (PRIMARY, CONTROLS):
-            for seed in seeds:
-                for name in rows:
-                    yield _run(name, seed, budget)
+    for rows in (PRIMARY, CONTROLS):
+        for seed in PRIMARY_SEEDS:
+            for name in rows:
+                yield _run(name, seed, budget)
     for name in (*SECONDARY, *WRITTEN):
         for seed in SEEDS:
             yield _run(name, seed, budget)
