@@ -45,7 +45,7 @@ def test_a_mutation_names_a_from_scratch_cell_that_exists(mutation):
 
 
 def test_no_line_of_a_formula_begins_as_a_list():
-    """A line that begins with a minus sign inside a formula is an item of a list to Markdown, and breaks the formula."""
+    """To Markdown a line that begins with a minus sign is an item of a list, inside a formula, too, and breaks it."""
     marker = re.compile(r"\s*(?:[-+*]|\d+[.)])\s")
     broken = []
     for path in PROJECT.chapters():
