@@ -44,7 +44,10 @@ ARGUMENTS = {"generator": "generator_net", "generated_weight": "weight", "attack
 def train(
     data: Annotated[str, typer.Option(help="Name of a data set, as `mixlab data list` shows them, or a folder of "
                                       "`mixlab mix`.")],
-    model: Annotated[str, typer.Option(help="Name of a network, e.g. preact-resnet18.")],
+    model: Annotated[str | None, typer.Option(help="Name of a network, e.g. preact-resnet18.")] = None,
+    genotype: Annotated[Path | None, typer.Option(help="In place of a --model: a file of `mixlab search`, whose cells "
+                                                  "the network is made of; --width is then C, else 36.")] = None,
+    cells: Annotated[int | None, typer.Option(min=1, help="Cells of the network of a --genotype; else 20.")] = None,
     mixer: Annotated[str, typer.Option(help="Name of a mixer, e.g. dcutmix or puzzlemix; `none` is ERM.")] = "none",
     k: Annotated[int | None, typer.Option(help="Images per mix.")] = None,
     alpha: Annotated[float | None, typer.Option(help="Concentration of the Beta or Dirichlet.")] = None,
@@ -157,6 +160,7 @@ def train(
         _check_folder(out, resume)
     if save_teacher is not None and save_teacher.is_dir():
         raise ValueError(f"expected a file to --save-teacher in, received the folder {save_teacher}")
+    model, built = _network(model, genotype, cells, dropout, save_teacher)
     limits = known_budget(budget)
     unmixed, local = mixer == "none", {"local_lambda": _number_or_random(local_lambda)}
     asked = None if teacher is None else _frozen(teacher, "teacher")
@@ -180,7 +184,7 @@ def train(
         name=f"{row}-s{seed}", row=row, data=data, model=model, risk=spec,
         recipe=recipe or limits.recipe, seed=seed, epochs=epochs, part=part,
         width=width or (limits.width if model.startswith("preact") else None),
-        options={} if dropout is None else {"dropout": dropout}, device=device,
+        options=built, device=device,
         precision=precision or limits.precision,
         compile=limits.compile and RISKS[named].compilable if compile is None else compile,
         **_images(data, limit, limits.limit, subset),
@@ -197,6 +201,25 @@ def train(
         trained.save(save_teacher, name=run.model, num_classes=classes, in_channels=channels, width=run.width)
     if first:
         _show(run, result)
+
+
+def _network(model: str | None, genotype: Path | None, cells: int | None, dropout: float | None,
+             save_teacher: Path | None) -> tuple[str, dict]:
+    """The name of the network and what it is built with, from a model's name or from a genotype's file."""
+    if (model is None) == (genotype is None):
+        received = "none" if model is None else f"both: {model} and {genotype}"
+        raise ValueError(f"expected a --model or a --genotype, received {received}")
+    if genotype is None:
+        if cells is not None:
+            raise ValueError(f"expected a --genotype with --cells, received --model {model}")
+        return model, {} if dropout is None else {"dropout": dropout}
+    from mixlab.nas import read_genotype
+
+    for option, value, reason in (("--dropout", dropout, "its network has none"),
+                                  ("--save-teacher", save_teacher, "a teacher's file has a network by name")):
+        if value is not None:
+            raise ValueError(f"expected no {option} with a --genotype, received {value}: {reason}")
+    return "cells", {"genotype": read_genotype(genotype).as_dict()} | ({} if cells is None else {"layers": cells})
 
 
 def _check_no_folder(resume: bool, every: int | None, log: str) -> None:

@@ -37,8 +37,20 @@ def model_of(run: Run, data: Dataset) -> nn.Module:
     """The untrained network of a run; its weights depend on the seed and on nothing else that is drawn."""
     from mixlab.models import build
 
+    if "genotype" in run.options:
+        return _of_cells(run, data)
     return build(run.model, num_classes=len(data.classes), in_channels=data.train.images.shape[1], width=run.width,
                  generator=generator(run.seed, "init"), **run.options)
+
+
+def _of_cells(run: Run, data: Dataset) -> nn.Module:
+    """The network of a genotype that the run has in its options; its width is C."""
+    from mixlab.nas import CellNetwork, Genotype
+
+    sizes = {name: value for name, value in run.options.items() if name != "genotype"}
+    sizes |= {} if run.width is None else {"channels": run.width}
+    return CellNetwork(Genotype.from_dict(run.options["genotype"]), len(data.classes), data.train.images.shape[1],
+                       generator=generator(run.seed, "init"), **sizes)
 
 
 def recipe_of(run: Run) -> Recipe:

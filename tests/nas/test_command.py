@@ -9,7 +9,7 @@ import torch
 from mixlab.cli import main
 from mixlab.data import load
 from mixlab.generator import ConditionalUNet, SampleGenerator
-from mixlab.nas import read_genotype
+from mixlab.nas import Genotype, PC_DARTS_cifar, read_genotype, write_genotype
 from mixlab.selection import provenance, write_subset
 
 SEARCH = ["search", "--data", "digits", "--layers", "2", "--channels", "8", "--nodes", "1", "--epochs", "2",
@@ -64,3 +64,24 @@ def test_what_does_not_fit_is_told_in_one_line(mixlab, tmp_path):
         status, _, told = mixlab(*SEARCH, "--out", tmp_path / "cells.json", *options)
         assert status == 2 and told.count("\n") == 1 and message in told, told
     assert sorted(each.name for each in tmp_path.iterdir()) == ["nine.json", "there.json"]
+
+
+def test_the_network_of_a_genotype_is_trained_by_any_risk(mixlab, tmp_path):
+    cells, out = tmp_path / "cells.json", tmp_path / "run"
+    write_genotype(cells, PC_DARTS_cifar)
+    train = ["train", "--data", "digits", "--genotype", cells, "--cells", "3", "--width", "2", "--epochs", "1",
+             "--limit", "64", "--device", "cpu", "--recipe", "demo"]
+    status, told, _ = mixlab(*train, "--mixer", "cutmix", "--out", out)
+    assert status == 0 and "cells on digits" in told
+    config = json.loads((out / "record.json").read_text())["what"]["config"]
+    assert Genotype.from_dict(config["options"]["genotype"]) == PC_DARTS_cifar and config["width"] == 2
+    for options, message in (
+        (["--model", "lenet"], "a --model or a --genotype, received both"), (["--dropout", "0.1"], "no --dropout with"),
+        (["--save-teacher", tmp_path / "t.pt"], "no --save-teacher with a --genotype"), (["--width", "3"], "an even"),
+    ):
+        status, _, told = mixlab(*train, *options)
+        assert status == 2 and told.count("\n") == 1 and message in told, told
+    for options, message in ((["--model", "lenet", "--cells", "3"], "a --genotype with --cells"),
+                             ([], "a --model or a --genotype, received none")):
+        status, _, told = mixlab("train", "--data", "digits", *options)
+        assert status == 2 and message in told
