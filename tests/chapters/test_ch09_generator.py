@@ -178,9 +178,7 @@ def test_what_generators_do_has_a_deviation_where_seeds_differ():
 
 
 def test_cost_counts_the_epochs_that_the_paper_leaves_out():
-    made, students = tables.cost(recorded())
+    made, longer = tables.cost(recorded())
     # 65 s for 130 epochs are 300 s for 600.
-    assert "a generator 65; for the paper's 600 epochs instead of 130 it would be 300" in made
-    assert "a classifier 21 (error 17.5 %)" in made
-    assert "no second term 20 s" in students and "generated images, μ 39 s" in students
-    assert "adversarial change of equal length, μ – s" in students
+    assert "a classifier 21 (error 17.5 %), a generator 65;" in made
+    assert longer == "for the paper's 600 epochs instead of 130 it would be 300"

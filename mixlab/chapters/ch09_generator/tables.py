@@ -98,24 +98,20 @@ def probes(frame):
 
 
 def cost(frame) -> list[str]:
-    """What classifier, generator and students take, in words: means over the seeds.
+    """What a classifier and a generator take, in words: means over the seeds of the processor's seconds.
 
-    Of the first two a record keeps the processor's seconds, of a student those on the clock, which are more where the
-    cores had other work. What the generator would take with the paper's number of epochs is said as well: the
-    paper leaves it out.
+    What the generator would take with the paper's number of epochs is said as well: the paper leaves it out. Students
+    are not told of: their records have seconds on the clock, which say more of what else the cores had to do.
 
     Args:
         frame: see `primary`.
     """
     own = {name: _mean(frame, f"{name}_seconds", GENERATED, 0) for name in ("classifier", "generator")}
-    students = ", ".join(f"{row} {_mean(frame, 'seconds', row, 0)} s" for row in (TITLES["none"], CLEAN, GENERATED,
-                                                                                TITLES["noise"], TITLES["pgd"]))
     ours, paper = (RECIPES[name].epochs for name in (plan.GENERATOR["recipe"], "generator-paper"))
     longer = _mean(frame, "generator_seconds", GENERATED, 0, paper / ours)
     return [f"processor seconds: a classifier {own['classifier']} (error "
-            f"{_mean(frame, 'classifier_error', GENERATED, 1)} %), a generator {own['generator']}; "
-            f"for the paper's {paper} epochs instead of {ours} it would be {longer}",
-            f"a student, seconds on the clock: {students}"]
+            f"{_mean(frame, 'classifier_error', GENERATED, 1)} %), a generator {own['generator']};",
+            f"for the paper's {paper} epochs instead of {ours} it would be {longer}"]
 
 
 def paper_and_ours(frame):
