@@ -13,6 +13,7 @@ from mixlab.data.augment import normalise
 from mixlab.reproduce import Run, get
 from mixlab.reproduce.execute import dataset_of, execute, recipe_of
 from mixlab.selection import POLICIES, select
+from mixlab.train import fit
 
 SCORER = {"model": "bench-net", "width": 2, "recipe": "demo", "epochs": 1, "risk": plan.DCUTMIX}
 SCORE = {**plan.SCORE, "draws": 4}
@@ -76,7 +77,7 @@ def test_scores_of_other_rows_are_refused(made):
 @pytest.fixture
 def watched(monkeypatch):
     """What the scorer is trained on, and what is scored by which network."""
-    seen, fit = {}, choices.fit
+    seen = {}
 
     def fitting(model, risk, data, *others, **options):
         seen["trained"] = data.train
@@ -86,7 +87,7 @@ def watched(monkeypatch):
         seen["scorer"], seen["scored"] = network, split
         return score(network, split, **options)
 
-    monkeypatch.setattr(choices, "fit", fitting)
+    monkeypatch.setattr("mixlab.reproduce.made.fit", fitting)
     monkeypatch.setattr(choices, "score", scoring)
     return seen
 

@@ -24,14 +24,11 @@ from torch import Tensor
 
 from mixlab.bayes import Scores, score
 from mixlab.data import Dataset, load
-from mixlab.models import Teacher, build
-from mixlab.reproduce.made import made
+from mixlab.models import Teacher
+from mixlab.reproduce.made import made, seed_of, trained
 from mixlab.reproduce.plan import Run
-from mixlab.risk import build_risk
 from mixlab.rng import generator
 from mixlab.selection import select
-from mixlab.train import fit
-from mixlab.train.recipes import by_name
 
 #: Images that the scorer is asked about at once. Maps of more of them do not stay in the caches of a core.
 BATCH = 125
@@ -89,7 +86,7 @@ def _make(run: Run, data: Dataset, path: Path) -> dict[str, float]:
     # A run that is stopped here begins anew: that costs a few minutes, and no moments of half a score are left.
     scores = score(
         network, data.train, mean=data.mean, std=data.std, num_classes=data.num_classes, **definition["score"],
-        seed=_seed(run, "score"), source=data.name, batch_size=BATCH,
+        seed=seed_of(run, "score"), source=data.name, batch_size=BATCH,
     )
     scores.save(path / "scores.npz")
     return {"scorer_error": error, "scorer_seconds": trained - start, "score_seconds": time.process_time() - trained}
@@ -102,14 +99,8 @@ def _train(run: Run, data: Dataset, definition: Mapping) -> tuple[Teacher, float
         seed = run.seed if run.split is None else run.split
         few = load(run.data, validation=run.validation, seed=seed, limit=definition["limit"]).train.rows
         data = data.subset(few)
-    # Its streams are its own: it shares neither start nor order with the network that is trained on what it chooses.
-    network = build(definition["model"], num_classes=data.num_classes, in_channels=data.train.images.shape[1],
-                    width=definition.get("width"), generator=generator(run.seed, "scorer"))
-    risk = build_risk(definition["risk"], model=network, classes=data.num_classes,
-                      generator=generator(run.seed, "scorer", "risk"), data=data)
-    recipe = by_name(definition["recipe"]).over(definition["epochs"])
-    result = fit(network, risk, data, recipe, seed=_seed(run, "scorer"), device=run.device)
-    return Teacher(network, mean=data.mean, std=data.std), result.last["test_error"]
+    network, error = trained(run, data, definition, "scorer")
+    return Teacher(network, mean=data.mean, std=data.std), error
 
 
 def _digest(run: Run) -> str:
@@ -117,7 +108,3 @@ def _digest(run: Run) -> str:
     whole = {"data": run.data, "limit": run.limit, "validation": run.validation, "seed": run.seed, "split": run.split,
              "corrupt": run.corrupt, "scorer": run.subset["scorer"], "score": run.subset["score"]}
     return hashlib.blake2b(json.dumps(whole, sort_keys=True).encode(), digest_size=6).hexdigest()
-
-
-def _seed(run: Run, what: str) -> int:
-    return int(torch.randint(2**31, (), generator=generator(run.seed, what, "seed")))

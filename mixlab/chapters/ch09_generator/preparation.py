@@ -25,13 +25,10 @@ import torch
 from mixlab.data import Dataset
 from mixlab.data.augment import normalise
 from mixlab.generator import RECIPES, SampleGenerator, probe, train_generator
-from mixlab.models import Teacher, build
-from mixlab.reproduce.made import made
+from mixlab.models import Teacher
+from mixlab.reproduce.made import made, seed_of, trained
 from mixlab.reproduce.plan import Run
-from mixlab.risk import build_risk
 from mixlab.rng import generator
-from mixlab.train import fit
-from mixlab.train.recipes import by_name
 
 #: Test images that a generator is asked to change, for what is to be said of it.
 PROBED = 2000
@@ -97,15 +94,10 @@ class _Making:
         run, data, start = self.run, self.data, time.process_time()
         sizes = {"num_classes": data.num_classes, "in_channels": data.train.images.shape[1],
                  "width": definition.get("width")}
-        # Its streams are its own: it shares neither start nor order with the student.
-        network = build(definition["model"], **sizes, generator=generator(run.seed, "classifier"))
-        risk = build_risk(definition["risk"], model=network, classes=data.num_classes,
-                          generator=generator(run.seed, "classifier", "risk"), data=data)
-        recipe = by_name(definition["recipe"]).over(definition["epochs"])
-        result = fit(network, risk, data, recipe, seed=self._seed("classifier"), device=run.device)
+        network, error = trained(run, data, definition, "classifier")
         classifier = Teacher(network.cpu(), mean=data.mean, std=data.std)
         classifier.save(path, name=definition["model"], **sizes)
-        return {"checksum": classifier.checksum, "error": result.last["test_error"],
+        return {"checksum": classifier.checksum, "error": error,
                 "seconds": time.process_time() - start}
 
     def _train_generator(self, definition: Mapping, file: Mapping, path: Path) -> dict:
@@ -116,7 +108,7 @@ class _Making:
         recipe = RECIPES[options.pop("recipe")]
         recipe = replace(recipe.over(options.pop("epochs", recipe.epochs)), lr=options.pop("lr", recipe.lr))
         start = time.process_time()
-        trained, _ = train_generator(classifier, data, recipe, **options, seed=self._seed("generator"),
+        trained, _ = train_generator(classifier, data, recipe, **options, seed=seed_of(run, "generator"),
                                      device=run.device)
         seconds = time.process_time() - start
         trained.save(path)
@@ -129,6 +121,3 @@ class _Making:
         images = normalise(data.test.images[rows], data.mean, data.std)
         return probe(trained, classifier, images, data.test.labels[rows], num_classes=data.num_classes,
                      epsilon=trained.epsilon, background=trained.background, generator=draws)
-
-    def _seed(self, what: str) -> int:
-        return int(torch.randint(2**31, (), generator=generator(self.run.seed, what, "seed")))
