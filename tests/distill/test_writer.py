@@ -294,11 +294,13 @@ def test_killed_twenty_times_at_random_moments_all_files_are_those_of_an_undistu
     whole, moments = time.monotonic() - begin, random.Random(0)
     kills, folders = 0, [tmp_path / "0"]
     while kills < 20:
-        receiver, sender = processes.Pipe(duplex=False)
-        process = processes.Process(target=small.write_after, args=(sender, folders[-1]))
+        process = processes.Process(target=small.write, args=(folders[-1],))
         process.start()
-        receiver.recv()
-        time.sleep(moments.uniform(0, whole / 12))
+        # How long a process needs to begin depends on the machine, so the moments count from a shard, not from the start.
+        enough = len(shards_of(folders[-1])) + moments.randint(0, 5)
+        while process.is_alive() and len(shards_of(folders[-1])) < enough:
+            time.sleep(whole / 1000)
+        time.sleep(moments.uniform(0, whole / 30))
         process.kill()
         process.join()
         if process.exitcode == 0:  # it was complete before it could be killed

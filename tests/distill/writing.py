@@ -21,12 +21,6 @@ def write(folder, mixer=CutMix(), **options):
         mixer, DIGITS.train, folder, mean=DIGITS.mean, std=DIGITS.std, classes=DIGITS.classes, **options)
 
 
-def write_after(begun, folder):
-    """Write, and say when that begins."""
-    begun.send(None)
-    write(folder)
-
-
 def write_until(name, at, folder):
     """Write until this process kills itself, just before it calls a function of `os` for the `at`-th time."""
     calls, usual = [], getattr(os, name)
