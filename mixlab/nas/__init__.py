@@ -4,6 +4,9 @@
 call. `Genotype` is what comes of it: with a file, a drawing (`draw`), and `CellNetwork` as the network to be trained
 from scratch. `parameters` and `macs` say how large that is.
 
+`TabularNetwork` is the network of one of 64 `cells`, few enough to train them all: then `regret` and `rank_correlation`
+say what a cheap look at networks is worth.
+
 Source: Xu et al. (2020), "PC-DARTS: partial channel connections for memory-efficient architecture search"; Jeong et
 al., "Bayesian perspective on visual data augmentation for efficient utilization of sub-sampled data", appendix D.
 """
@@ -23,6 +26,7 @@ from mixlab.nas.network import AuxiliaryRisk, CellClassification, CellNetwork
 from mixlab.nas.operations import OPERATIONS, operation
 from mixlab.nas.search import ARCHITECTURE, RECIPES, ArchitectureSteps, Found, SearchTask, halves, history, search
 from mixlab.nas.supernet import MixedOperation, SearchNetwork
+from mixlab.nas.tabular import TABLE_EDGES, TABLE_OPERATIONS, TabularNetwork, cells, rank_correlation, regret, stratum
 
 __all__ = [
     "ARCHITECTURE",
@@ -39,6 +43,10 @@ __all__ = [
     "PC_DARTS_imagenet",
     "SearchNetwork",
     "SearchTask",
+    "TABLE_EDGES",
+    "TABLE_OPERATIONS",
+    "TabularNetwork",
+    "cells",
     "derive",
     "draw",
     "halves",
@@ -46,8 +54,11 @@ __all__ = [
     "macs",
     "operation",
     "parameters",
+    "rank_correlation",
     "read_genotype",
+    "regret",
     "search",
     "shares",
+    "stratum",
     "write_genotype",
 ]

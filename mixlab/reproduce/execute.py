@@ -39,6 +39,11 @@ def model_of(run: Run, data: Dataset) -> nn.Module:
 
     if "genotype" in run.options:
         return _of_cells(run, data)
+    if run.model == "tabular":
+        from mixlab.nas import TabularNetwork
+
+        return TabularNetwork(num_classes=len(data.classes), in_channels=data.train.images.shape[1],
+                              generator=generator(run.seed, "init"), **run.options)
     return build(run.model, num_classes=len(data.classes), in_channels=data.train.images.shape[1], width=run.width,
                  generator=generator(run.seed, "init"), **run.options)
 

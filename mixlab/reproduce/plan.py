@@ -18,6 +18,8 @@ MEASURES = {
     "uncertainty": "mixlab.reproduce.experiments.uncertainty:measure",
     "calibration": "mixlab.chapters.bench.measures:calibration",
     "score-stability": "mixlab.chapters.ch08_selection.stability:measure",
+    "ch10-truth": "mixlab.chapters.ch10_search.exhaustive:truth",
+    "ch10-proxy": "mixlab.chapters.ch10_search.exhaustive:proxy",
 }
 #: Short names of preparations, likewise.
 PREPARATIONS: dict[str, str] = {

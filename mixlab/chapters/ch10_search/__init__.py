@@ -1,0 +1,1 @@
+"""What only the chapter on architecture search needs."""
