@@ -88,7 +88,7 @@ class TabularNetwork(nn.Module):
     Example:
         >>> network = TabularNetwork(("conv_3x3", "skip", "conv_1x1"), 10, in_channels=1, channels=8)
         >>> network(torch.zeros(2, 1, 28, 28)).shape, sum(each.numel() for each in network.parameters())
-        (torch.Size([2, 10]), 3690)
+        (torch.Size([2, 10]), 3714)
     """
 
     def __init__(self, cell: Sequence[str], num_classes: int, in_channels: int = 3, *, channels: int = 16,

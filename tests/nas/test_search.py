@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import torch
@@ -92,6 +93,55 @@ def test_the_task_is_the_loop_one_would_write(data, undisturbed, with_generator)
     torch.testing.assert_close(found.network.classifier.weight, network.classifier.weight, rtol=1e-2, atol=1e-3)
     assert found.result.curves["train_architecture_loss"][0] is None
     assert len(found.result.curves["train_architecture_loss"]) == 3
+
+
+def test_on_two_processes_it_is_the_loop_with_the_mean_of_their_gradients(data, monkeypatch):
+    """Each normalises its own half of a batch. Both end with the same architecture, and with the same weights."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    import small_search
+
+    def started():
+        return SearchNetwork(10, 1, layers=2, channels=8, nodes=1, form="plain", generator=stream(3, "init"))
+
+    together, network = started(), started()
+    result = loop(small_search.Compared(together, data, STEPS), RECIPE, seed=3, device="cpu", processes=2)
+    assert result.curves["apart"] == [0.0, 0.0, 0.0] and len(result.losses) == 6
+    assert all(each.isfinite().all() for each in together.state_dict().values())
+
+    weights, architecture = network.weight_parameters(), [network.alpha, network.beta]
+    descent = torch.optim.SGD(weights, lr=0.1, momentum=0.9, weight_decay=3e-4)
+    adam = torch.optim.Adam(architecture, lr=0.02, betas=(0.5, 0.999), weight_decay=1e-3)
+    seeds = 3, stream(3, "architecture").initial_seed()
+    loaders = [
+        [Loader(data.train.subset(part), 30, mean=data.mean, std=data.std, augment="crop2-flip", drop_last=True,
+                seed=seed, rank=rank, world=2) for rank in range(2)]
+        for part, seed in zip(halves(data.train.labels, 3, data.classes), seeds, strict=True)]
+
+    def descend(batches, parameters):
+        """The loss, of which every parameter given has the gradient."""
+        loss = sum(cross_entropy(network(batch.images), batch.labels) for batch in batches) / 2
+        for each, grad in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            each.grad = grad
+        return loss.item()
+
+    losses = []
+    for epoch in range(3):
+        mine, others = (zip(*(loader.epoch(epoch) for loader in half), strict=True) for half in loaders)
+        for step, (own, other) in enumerate(zip(mine, others, strict=False)):
+            assert [len(batch.rows) for batch in (*own, *other)] == [15] * 4
+            if epoch >= 1:
+                descend(other, architecture)
+                adam.step()
+            descent.param_groups[0]["lr"] = 0.1 * Cosine().factor((2 * epoch + step) / 2, 3)
+            losses.append(descend(own, weights))
+            nn.utils.clip_grad_norm_(weights, 5.0)
+            descent.step()
+    assert result.losses == pytest.approx(losses, rel=1e-3)
+    torch.testing.assert_close(together.alpha, network.alpha, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(together.beta, network.beta, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(together.classifier.weight, network.classifier.weight, rtol=1e-2, atol=1e-3)
+    assert (together.alpha - started().alpha).abs().max() > 0.01
 
 
 def test_the_architecture_rests_in_the_warm_up_and_moves_after_it(data, undisturbed):

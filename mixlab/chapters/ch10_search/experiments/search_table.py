@@ -65,7 +65,7 @@ SCORER = {"model": "bench-net", "recipe": "bench-grey", "epochs": 10,
           "risk": {"name": "vicinal", "mixer": {"name": "dcutmix", "k": 3, "alpha": 1 / 3}}}
 SCORE = {"k": 3, "alpha": 1 / 3, "anchor_share": 0.5, "draws": 128}
 #: The cell of the network that a record's curves are of; its measures are of all 64.
-CELL = ("conv_3x3", "conv_3x3", "conv_3x3")
+CELL = ["conv_3x3", "conv_3x3", "conv_3x3"]
 
 
 def runs(budget: str) -> Iterator[Run]:
