@@ -50,17 +50,18 @@ def _source(number: int) -> str:
     return ("two cells before", "cell before")[number] if number < 2 else f"node {number - 2}"
 
 
-def ranked(truth: Sequence[float], proxies: Mapping[str, Sequence[float]], strata: Sequence[Hashable]) -> Figure:
+def ranked(truth: Sequence[float] | None, proxies: Mapping[str, Sequence[float]], strata: Sequence[Hashable]) -> Figure:
     """Every network's error by a proxy against its true error, a panel for each proxy, a colour for each stratum.
 
     Args:
         truth: of every network, in percent.
-        proxies: name -> its errors.
+        proxies: name -> its errors; with none, axes without points.
         strata: (1×1, 3×3 convolutions) of every network.
     """
     order = sorted(set(strata), key=lambda each: each[0] + 9 * each[1])
     colours = dict(zip(order, seaborn.color_palette("viridis", len(order))))
-    figure, axes = plt.subplots(1, len(proxies), figsize=(7, 2.9), sharex=True, squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(1, max(len(proxies), 1), figsize=(7, 2.9), sharex=True, squeeze=False,
+                                layout="constrained")
     for axis, (name, errors) in zip(axes[0], proxies.items()):
         for each in order:
             inside = [number for number, other in enumerate(strata) if other == each]
@@ -73,5 +74,6 @@ def ranked(truth: Sequence[float], proxies: Mapping[str, Sequence[float]], strat
         axis.tick_params(labelsize=8)
     axes[0, 0].set_ylabel("by the proxy, %", fontsize=8)
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, title="1×1, 3×3", title_fontsize=7, fontsize=7, loc="outside right center")
+    if handles:
+        figure.legend(handles, labels, title="1×1, 3×3", title_fontsize=7, fontsize=7, loc="outside right center")
     return figure
