@@ -204,6 +204,30 @@ MUTATIONS = (
         new='if self.label == "own":',
         from_scratch=2,
     ),
+    Mutation(
+        chapter="10-architecture-search",
+        fact="channels dealt out in the wrong number of groups",
+        file="nas/supernet.py",
+        old="channel_shuffle(torch.cat([mixed, rest], dim=1), self.parts)",
+        new="channel_shuffle(torch.cat([mixed, rest], dim=1), self.mixed)",
+        from_scratch=1,
+    ),
+    Mutation(
+        chapter="10-architecture-search",
+        fact="edges added up without their shares",
+        file="nas/supernet.py",
+        old="sum(share[edge + j] * self.edges[edge + j]",
+        new="sum(self.edges[edge + j]",
+        from_scratch=1,
+    ),
+    Mutation(
+        chapter="10-architecture-search",
+        fact="an edge is kept for the weight of its none",
+        file="nas/genotype.py",
+        old="best, which = scores[:, 1:].max(1)",
+        new="best, which = scores.max(1)[0], scores[:, 1:].max(1)[1]",
+        from_scratch=2,
+    ),
 )
 
 
