@@ -286,6 +286,11 @@ def killed(processes, target, *arguments):
     assert process.exitcode == -signal.SIGKILL
 
 
+def written(folder):
+    """How many shards there are, also before there is a folder for them."""
+    return len(shards_of(folder)) if folder.is_dir() else 0
+
+
 def test_killed_twenty_times_at_random_moments_all_files_are_those_of_an_undisturbed_run(
     small, processes, undisturbed, tmp_path
 ):
@@ -296,9 +301,9 @@ def test_killed_twenty_times_at_random_moments_all_files_are_those_of_an_undistu
     while kills < 20:
         process = processes.Process(target=small.write, args=(folders[-1],))
         process.start()
-        # How long a process needs to begin depends on the machine, so the moments count from a shard, not from the start.
-        enough = len(shards_of(folders[-1])) + moments.randint(0, 5)
-        while process.is_alive() and len(shards_of(folders[-1])) < enough:
+        # How long a process needs to begin depends on the machine, so the moments count from a shard, not from there.
+        enough = written(folders[-1]) + moments.randint(0, 5)
+        while process.is_alive() and written(folders[-1]) < enough:
             time.sleep(whole / 1000)
         time.sleep(moments.uniform(0, whole / 30))
         process.kill()
