@@ -94,6 +94,19 @@ def test_reliability_and_ceiling_follow_from_the_noise(frame, worth):
     assert table.loc["full data"].tolist() == ["–"] * 5
 
 
+def test_the_control_compares_each_seed_of_the_truth_with_the_others(frame, worth):
+    one, two, three = (worth + noisy(0.5, seed) for seed in (1, 2, 3))
+    strata = list(map(stratum, cells()))
+    first, last = (rank_correlation((other + two) / 2, each, strata) for other, each in ((three, one), (one, three)))
+    found = tables.control(frame).rpartition(": ")[2].split(", ")
+    assert [found[0], found[2]] == [f"{first:.2f}", f"{last:.2f}"]
+    assert tables.control(frame[frame["row"] == "random"]).endswith(": –")
+
+
+def test_the_paper_s_times_are_parts_of_the_first():
+    assert tables.paper_costs()["part of the first"].tolist() == ["1.000", "0.058", "0.075"]
+
+
 def test_the_best_and_the_worst_are_shown_with_their_operations(frame):
     true, table = tables.truth(frame), tables.top(frame, 3)
     assert table.index.tolist() == ["1.", "2.", "3.", "63.", "64."]

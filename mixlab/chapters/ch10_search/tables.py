@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from mixlab import records
+from mixlab import records, reference
 from mixlab.chapters.bench.comparison import on_record
 from mixlab.chapters.ch10_search.exhaustive import chosen, errors
 from mixlab.chapters.ch10_search.experiments import search_table as plan
@@ -14,8 +14,9 @@ from mixlab.nas import cells, rank_correlation, regret, stratum
 from mixlab.records import Difference, said
 from mixlab.records.summary import DASH
 
-__all__ = ["ARMS", "MARGINS", "STRATA", "ceiling", "cost", "judged", "lines", "looks", "on_record", "primary",
-           "proxies", "reliability", "said", "secondary", "sentences", "summary", "top", "truth"]
+__all__ = ["ARMS", "MARGINS", "STRATA", "ceiling", "control", "cost", "judged", "lines", "looks", "on_record",
+           "paper_costs", "primary", "proxies", "reliability", "said", "secondary", "sentences", "summary",
+           "top", "truth"]
 
 HIGH, RANDOM = plan.PRIMARY
 #: The rows of the proxies, in the order of the table.
@@ -163,6 +164,19 @@ def reliability(frame, row: str) -> float:
     return float(np.mean(found)) if found else float("nan")
 
 
+def control(frame) -> str:
+    """Each seed of the truth against the mean of the others, within strata: what a perfect look of one seed reaches.
+
+    Args:
+        frame: see `looks`.
+    """
+    found = list(looks(frame, plan.TRUTH).values())
+    own = [rank_correlation(np.mean(found[:place] + found[place + 1:], axis=0), each, STRATA)
+           for place, each in enumerate(found)] if len(found) > 1 else []
+    said_of = ", ".join(f"{value:.2f}" for value in own) or DASH
+    return f"a seed of the truth with the mean of the others, within strata: {said_of}"
+
+
 def ceiling(frame):
     """What correlations within strata could be at most, and what they are, as a table of strings.
 
@@ -220,3 +234,19 @@ def cost(frame) -> list[str]:
     if None not in own:
         parts["scorer and scores for high CV"] = sum(own)
     return [f"{name}: {DASH if value is None else f'{value:.0f} s'}" for name, value in parts.items()]
+
+
+def paper_costs():
+    """What the paper's Table 6 says of three searches, as a table of strings, and their times as parts of the first."""
+    import pandas
+
+    table = reference.table("k-image-6").set_index("method")
+    hours = table["search, GPU hours"]
+    shown = {
+        "memory, GB": [f"{value:.1f}" for value in table["memory, GB"]],
+        "search, GPU hours": [f"{value:.2f}" for value in hours],
+        "part of the first": [f"{value / hours.iloc[0]:.3f}" for value in hours],
+        "part of the images": ["1", "0.05", "0.05"],
+        "accuracy, %": [f"{value:.2f}" for value in table["top-1 accuracy, %"]],
+    }
+    return pandas.DataFrame(shown, index=table.index.tolist())
