@@ -9,8 +9,11 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
+
+from mixlab import __version__
 
 COMMANDS = ("train", "mix", "score", "select", "generate", "search", "reproduce", "data", "book", "bench", "info")
 # What a user or the machine can be told in one line; anything else is a mistake of ours and keeps its traceback.
@@ -20,6 +23,20 @@ app = typer.Typer(
     name="mixlab", no_args_is_help=True, pretty_exceptions_enable=False,
     help="Image mixing: train, reproduce the book's experiments, look after data, run the book.",
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"mixlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True,
+                                          help="Print the version and exit.")] = False,
+) -> None:
+    """What stands before a sub-command."""
 
 
 def _mount(name: str) -> None:

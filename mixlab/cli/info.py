@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from mixlab.cli.options import tell_unreadable
+
 app = typer.Typer()
 PACKAGES = ("mixlab", "torch", "torchvision", "lightning", "numpy", "pandas", "matplotlib")
 
@@ -17,15 +19,21 @@ def info() -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from mixlab.data.registry import data_root, survey
+
     table = Table(show_header=False, box=None)
     table.add_row("python", platform.python_version())
     for name in PACKAGES:
         table.add_row(name, _version(name))
     table.add_row("device", _device())
     table.add_row("threads", str(torch.get_num_threads()))
-    for name, value in _data():
-        table.add_row(name, value)
+    root = data_root()
+    found = survey(root)
+    present = [name for name, there in found.items() if isinstance(there, str)]
+    table.add_row("data root", str(root))
+    table.add_row("data sets", ", ".join(present) or "none")
     Console().print(table)
+    tell_unreadable(found)
 
 
 def _version(name: str) -> str:
@@ -43,12 +51,3 @@ def _device() -> str:
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     return "cpu"
-
-
-def _data() -> list[tuple[str, str]]:
-    """Where data are looked for, and which sets are found there."""
-    from mixlab.data.registry import SOURCES, data_root, state
-
-    root = data_root()
-    present = [name for name, source in SOURCES.items() if state(source, root)]
-    return [("data root", str(root)), ("data sets", ", ".join(present) or "none")]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 if TYPE_CHECKING:
     from mixlab.data import Dataset
@@ -73,6 +76,30 @@ def file_at(path: Path, kind: str) -> Path:
         return path
     received = "a folder" if path.is_dir() else "none"
     raise FileNotFoundError(f"expected a file at {path}, from `{MAKERS[kind]}`, received {received}")
+
+
+def tell_unreadable(found: Mapping[str, object]) -> None:
+    """Say on standard error, a line each, of which sets a look into the root raised an error, and which.
+
+    Args:
+        found: what `mixlab.data.registry.survey` gives.
+
+    Example:
+        >>> tell_unreadable({"digits": "built in", "svhn": None})
+    """
+    for name, there in found.items():
+        if isinstance(there, Exception):
+            typer.echo(f"{name}: cannot be read: {one_line(there)}", err=True)
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, in one line; its kind where it says nothing.
+
+    Example:
+        >>> one_line(ValueError("expected\\n  two")), one_line(MemoryError())
+        ('expected two', 'MemoryError')
+    """
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def split_of(subset: Path) -> dict:

@@ -10,7 +10,7 @@ from mixlab.data import cifar, digits, download, gallery, mnist, shapes, svhn
 from mixlab.data.packed import is_packed, read_packed
 from mixlab.data.split import Split
 
-__all__ = ["SOURCES", "Source", "data_root", "find", "state"]
+__all__ = ["SOURCES", "Source", "data_root", "find", "state", "survey"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,30 @@ def state(source: Source, root: Path) -> str | None:
     return "packed" if source.packed_in(root) else None
 
 
+def survey(root: Path) -> dict[str, str | OSError | None]:
+    """Tell of every set in which form it is there, as `state` does; one that cannot be looked at hides no other.
+
+    Args:
+        root: the folder that holds the sets.
+
+    Returns:
+        For each name of `SOURCES` the form, None where the set is not there, or the error that looking for it raised
+        (a folder that nobody but its owner may read, say).
+
+    Example:
+        >>> found = survey(Path("nowhere"))
+        >>> found["digits"], found["svhn"]
+        ('built in', None)
+    """
+    found = {}
+    for name, source in SOURCES.items():
+        try:
+            found[name] = state(source, root)
+        except OSError as error:
+            found[name] = error
+    return found
+
+
 def _mnist(name: str, folder: str, classes: tuple[str, ...]) -> Source:
     read, files = partial(mnist.read_family, folder=folder), partial(mnist.files, folder=folder)
     get = partial(download.mnist, folder=folder)
@@ -129,5 +153,18 @@ def find(name: str) -> Source:
 
 
 def data_root(root: str | Path | None = None) -> Path:
-    """Tell where data sets lie: ``root``, else what ``MIXLAB_DATA`` names, else ``~/.cache/mixlab``."""
-    return Path(root or os.environ.get("MIXLAB_DATA") or "~/.cache/mixlab").expanduser()
+    """Tell where data sets lie: ``root``, else what ``MIXLAB_DATA`` names, else ``~/.cache/mixlab``.
+
+    Raises:
+        ValueError: for a path that begins with ``~`` where there is no such home directory, as in some containers.
+
+    Example:
+        >>> data_root("sets").name
+        'sets'
+    """
+    folder = Path(root or os.environ.get("MIXLAB_DATA") or "~/.cache/mixlab")
+    try:
+        return folder.expanduser()
+    except RuntimeError:
+        raise ValueError(f"expected a home directory for the data sets in {folder}, received none: set MIXLAB_DATA to"
+                         " a folder for them") from None

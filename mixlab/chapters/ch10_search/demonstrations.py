@@ -51,8 +51,9 @@ def by_hand(outputs: Mapping[str, float], target: float, rate: float = 1.0):
     alpha = -rate * gradient
     after = alpha.softmax(0)
     columns = {"f": f, "weight": before, "gradient": gradient, "α after": alpha, "weight after": after}
-    table = pandas.DataFrame({name: [f"{value:.3f}" for value in values.tolist()] for name, values in columns.items()},
-                             index=list(outputs))
+    # A rounded zero may be a negative one, which would be printed with its sign.
+    cells = {name: [f"{round(value, 3) + 0.0:.3f}" for value in values.tolist()] for name, values in columns.items()}
+    table = pandas.DataFrame(cells, index=list(outputs))
     table.loc["the edge gives"] = ["", f"{given:.3f}", "", "", f"{after @ f:.3f}"]
     return table
 

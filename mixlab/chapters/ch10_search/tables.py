@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from math import comb
 
 import numpy as np
 
@@ -15,8 +16,8 @@ from mixlab.records import Difference, said
 from mixlab.records.summary import DASH
 
 __all__ = ["ARMS", "MARGINS", "STRATA", "ceiling", "control", "cost", "judged", "lines", "looks", "on_record",
-           "paper_costs", "primary", "proxies", "reliability", "said", "secondary", "sentences", "summary",
-           "top", "truth"]
+           "paper_costs", "primary", "proxies", "random_search", "reliability", "said", "secondary",
+           "sentences", "summary", "top", "truth"]
 
 HIGH, RANDOM = plan.PRIMARY
 #: The rows of the proxies, in the order of the table.
@@ -112,7 +113,10 @@ def lines(frame) -> dict[str, dict[str, Difference]]:
 
 
 def summary(frame):
-    """The proxies as a table of strings, and the number of parameters as one more: means over the seeds.
+    """The proxies as a table of strings: means over the seeds. Two more lines are what one could do instead.
+
+    These are the number of parameters, and to train as many networks to their end, drawn at random, as take as many
+    steps as a proxy of all.
 
     Args:
         frame: see `looks`.
@@ -124,7 +128,31 @@ def summary(frame):
     if true is not None:
         table.loc["number of parameters"] = [DASH, f"{regret(true, WEIGHTS):.2f}", f"{_place(true):.1f}",
                                              f"{rank_correlation(true, WEIGHTS):.2f}", DASH]
+        count = len(true) * plan.FULL_EPOCHS // plan.TRUTH_EPOCHS
+        table.loc[f"{count} at random, to their end"] = [DASH, f"{random_search(frame, count):.2f}", DASH, DASH, DASH]
     return table
+
+
+def random_search(frame, count: int) -> float:
+    """The expected regret of training `count` networks to their end, drawn at random, and choosing the best of them.
+
+    They are chosen by one seed of the truth and judged by the mean of the others; the mean over the seeds.
+
+    Args:
+        frame: see `looks`.
+        count: of networks, 1 to 64.
+
+    Returns:
+        Points; NaN where fewer than two seeds of the truth are on record.
+    """
+    found, regrets = list(looks(frame, plan.TRUTH).values()), []
+    for place, own in enumerate(found if len(found) > 1 else []):
+        others = np.mean(found[:place] + found[place + 1:], axis=0)
+        order, size = np.argsort(own, kind="stable"), len(own)
+        # The network at place k is the best of those drawn if it is drawn and all others come from behind it.
+        chance = [comb(size - 1 - k, count - 1) / comb(size, count) for k in range(size)]
+        regrets.append(float(np.dot(chance, others[order]) - others.min()))
+    return float(np.mean(regrets)) if regrets else float("nan")
 
 
 def _place(true: np.ndarray) -> int:
