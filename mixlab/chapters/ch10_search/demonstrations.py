@@ -142,9 +142,8 @@ def only_chosen(network: SearchNetwork) -> SearchNetwork:
 
     Example:
         >>> network = SearchNetwork(10, in_channels=1, layers=2, channels=8, nodes=2)
-        >>> left = only_chosen(network)
-        >>> left.alpha.softmax(-1).amax(-1).eq(1).sum(), left.genotype() == network.genotype()
-        (tensor(8), True)
+        >>> only_chosen(network).alpha.softmax(-1).amax(-1).eq(1).sum()
+        tensor(8)
     """
     copy, genotype = SearchNetwork(**network.config), network.genotype()
     copy.load_state_dict(network.state_dict())
