@@ -50,11 +50,13 @@ def build(chapter: One = None, budget: Budget = "cpu") -> None:
     """Run every chapter whose code or surroundings changed, and render the site.
 
     With a chapter's name only that one is run; the pages of all others show the outputs that are stored in them.
+    Budgets other than cpu need a GPU where there is something to run.
     """
     from mixlab.book.project import Project
     from mixlab.book.render import RenderError, render
 
     project = Project.find()
+    _check_gpu(project, budget, chapter)
     executions = _executions(project, budget, chapter)
     typer.echo("Rendering the site", err=True)
     try:
@@ -145,12 +147,35 @@ def mutate() -> None:
         raise typer.Exit(1)
 
 
+def _check_gpu(project: "Project", budget: str, only: str | None) -> None:
+    """Refuse chapters that a GPU is needed for, where there is none, before the first of them runs.
+
+    A dry run needs none, and neither does a build of remembered runs.
+    """
+    import torch
+
+    from mixlab.book.chapter import dry_run
+    from mixlab.book.execute import last
+
+    if budget == "cpu" or dry_run() or torch.cuda.is_available():
+        return
+    chosen = _chosen(project, only)
+    if waiting := sum(last(project, chapter, budget) is None for chapter in chosen):
+        raise ValueError(f"expected a GPU for --budget {budget}, received none, and {waiting} of {len(chosen)} "
+                         "chapters to run: build with --budget cpu, or on a machine with a GPU")
+
+
+def _chosen(project: "Project", only: str | None) -> list[Path]:
+    """Every chapter and appendix, or only one."""
+    return project.notebooks() if only is None else [project.chapter(only)]
+
+
 def _executions(project: "Project", budget: str, only: str | None) -> list["Execution"]:
     """Every chapter and appendix, or only one, with its present outputs; prints what each took."""
     from mixlab.book.execute import ChapterError, executed
 
     done = []
-    for chapter in project.notebooks() if only is None else [project.chapter(only)]:
+    for chapter in _chosen(project, only):
         try:
             with _bar(chapter.stem) as progress:
                 one = executed(project, chapter, budget, progress)

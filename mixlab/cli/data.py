@@ -95,9 +95,9 @@ def verify(
 
     with _one_line():
         folder = data_root(root)
-        if name and state(find(name), folder) is None:
-            find(name).rows_from(folder)  # raises, and says how to get the set
         found = {name: state(find(name), folder)} if name else survey(folder)
+        if name and found[name] is None:
+            find(name).rows_from(folder)  # raises, and says how to get the set
     tell_unreadable(found)
     whole = [_holds(SOURCES[one], folder) for one, there in found.items() if isinstance(there, str)]
     if not all(whole) or any(isinstance(there, OSError) for there in found.values()):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mixlab.train import Result
 
 app = typer.Typer()
+WIDEST = 10**6  # a convolution between a million channels and a million others has 9e12 weights, 36 terabytes
 MANIFOLD_LAYERS = ["", "stage1", "stage2"]
 # What can be said of each risk beside its mixer and its layers.
 RISK_OPTIONS = {
@@ -160,6 +161,8 @@ def train(
         _check_folder(out, resume)
     if save_teacher is not None and save_teacher.is_dir():
         raise ValueError(f"expected a file to --save-teacher in, received the folder {save_teacher}")
+    if width is not None and width > WIDEST:
+        raise ValueError(f"expected a --width of at most {WIDEST}, received {width}")
     model, built = _network(model, genotype, cells, dropout, save_teacher)
     limits = known_budget(budget)
     unmixed, local = mixer == "none", {"local_lambda": _number_or_random(local_lambda)}
@@ -190,7 +193,12 @@ def train(
         **_images(data, limit, limits.limit, subset),
     )
     _check_frozen(run, generator, classifier)
-    model, dataset, result = _carry_out(run, out, processes=processes, every=every, log=log, progress=True)
+    try:
+        model, dataset, result = _carry_out(run, out, processes=processes, every=every, log=log, progress=True)
+    except KeyboardInterrupt:
+        if first:
+            typer.echo(_stopped(out), err=True)
+        raise typer.Exit(130) from None
     if first and out is not None:
         config = run.as_dict() | {"processes": processes}  # partners and batch statistics are those of a process
         record = result.record(experiment="train", row=run.row, budget=budget, seed=seed, config=config)
@@ -243,6 +251,17 @@ def _check_folder(out: Path, resume: bool) -> None:
         if others := sorted(name for name in names - {LOCK, "curves.csv"} if not name.startswith((".", "events."))):
             raise ValueError(f"{out} has no checkpoint to continue, but {others[0]}: choose another folder")
         typer.echo(f"there is nothing to continue in {out}: a new run starts", err=True)
+
+
+def _stopped(out: Path | None) -> str:
+    """What is left of a run that Ctrl-C has stopped, and how to go on."""
+    from mixlab.train.checkpoint import LAST, NEW, PREVIOUS
+
+    if out is None:
+        return "stopped: nothing is kept of a run without --out"
+    if any((out / name).exists() for name in (NEW, LAST, PREVIOUS)):
+        return f"stopped: the same command with --resume continues the run in {out}"
+    return "stopped before the first checkpoint: the same command with --resume starts the run anew"
 
 
 def _frozen(path: Path, kind: str) -> dict:

@@ -2,6 +2,7 @@
 
 import nbformat
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from mixlab.cli.book import app
@@ -26,6 +27,7 @@ def test_one_chapter_is_stored(project, monkeypatch):
 
 def test_one_chapter_is_built_anew_and_the_others_show_what_is_stored(project, monkeypatch):
     monkeypatch.chdir(project.root)
+    monkeypatch.setenv("MIXLAB_DRY_RUN", "1")  # needs no GPU
     write_notebook(project.book / "chapters" / "01-first.ipynb", "raise ValueError('not run')")
     write_notebook(project.book / "chapters" / "02-second.ipynb", "print(2 * budget)")
     result = CliRunner().invoke(app, ["build", "02", "--budget", "gpu"])
@@ -34,6 +36,31 @@ def test_one_chapter_is_built_anew_and_the_others_show_what_is_stored(project, m
     assert "gpugpu" in (pages / "02-second.html").read_text()
     assert "not run" in (pages / "01-first.html").read_text()
     assert outputs(project, "02") == []
+
+
+@pytest.mark.parametrize("budget", ["gpu", "paper"])
+def test_a_build_that_needs_a_gpu_is_refused_where_there_is_none(project, monkeypatch, budget):
+    monkeypatch.chdir(project.root)
+    monkeypatch.delenv("MIXLAB_DRY_RUN", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for only, waiting in ((["02"], "1 of 1"), ([], "2 of 2")):
+        result = CliRunner().invoke(app, ["build", *only, "--budget", budget])
+        assert isinstance(result.exception, ValueError) and result.output == ""
+        assert str(result.exception).startswith(
+            f"expected a GPU for --budget {budget}, received none, and {waiting} chapters to run")
+    assert not project.output.exists()
+
+
+def test_a_build_of_remembered_runs_needs_no_gpu(project, monkeypatch):
+    monkeypatch.chdir(project.root)
+    monkeypatch.delenv("MIXLAB_DRY_RUN", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert CliRunner().invoke(app, ["build", "01", "--budget", "gpu"]).exit_code == 0
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    again = CliRunner().invoke(app, ["build", "01", "--budget", "gpu"])
+    assert again.exit_code == 0 and "unchanged, not run again" in again.output
+    other = CliRunner().invoke(app, ["build", "--budget", "gpu"])
+    assert isinstance(other.exception, ValueError) and "1 of 2 chapters to run" in str(other.exception)
 
 
 @pytest.mark.parametrize("command", ["build", "store"])

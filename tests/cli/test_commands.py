@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import mixlab
 import mixlab.cli as cli
+from mixlab.data import SOURCES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,6 +28,38 @@ def test_info_names_versions_device_and_data(monkeypatch, tmp_path):
     printed = call("info").stdout
     assert torch.__version__.split("+")[0] in printed and "digits" in printed and "device" in printed
     assert "cifar100" not in printed
+
+
+def test_the_version_is_one_line():
+    result = call("--version")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"mixlab {mixlab.__version__}\n", "")
+
+
+def test_info_lists_the_other_sets_where_one_cannot_be_read(monkeypatch):
+    def refused(root):
+        raise PermissionError(13, "Permission denied", "images.mat")
+
+    monkeypatch.setitem(SOURCES, "svhn", replace(SOURCES["svhn"], files=refused))
+    result = call("info")
+    assert result.exit_code == 0 and "digits" in result.stdout and "svhn" not in result.stdout
+    assert result.stderr == "svhn: cannot be read: [Errno 13] Permission denied: 'images.mat'\n"
+
+
+@pytest.mark.parametrize("arguments", [["data", "list"], ["data", "verify"], ["info"]])
+def test_where_there_is_no_home_directory_one_line_says_what_to_set(monkeypatch, capsys, arguments):
+    pwd = pytest.importorskip("pwd")
+
+    def nobody(number):
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for name in ("HOME", "MIXLAB_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "argv", ["mixlab", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and line.endswith("received none: set MIXLAB_DATA to a folder for them")
 
 
 def test_every_command_has_help():

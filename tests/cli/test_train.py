@@ -14,6 +14,7 @@ import mixlab.reproduce.execute as execute
 from mixlab.cli import main
 from mixlab.generator import ConditionalUNet, SampleGenerator
 from mixlab.models import Teacher, build
+from mixlab.risk import EmpiricalRisk
 from mixlab.rng import generator
 from mixlab.train import read_record
 
@@ -109,6 +110,42 @@ def test_what_the_machine_does_not_give_is_told_in_one_line(mixlab, monkeypatch,
 
     monkeypatch.setattr(execute, "train", fail)
     assert mixlab(*SMALL) == (2, "", told)
+
+
+def _stopped_at(monkeypatch, step):
+    """Ctrl-C at a step of training."""
+    forward, left = EmpiricalRisk.forward, iter(range(step))
+
+    def stopping(*arguments, **options):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return forward(*arguments, **options)
+
+    monkeypatch.setattr(EmpiricalRisk, "forward", stopping)
+
+
+def test_a_stopped_run_says_how_it_is_continued(mixlab, monkeypatch, tmp_path):
+    folder = ["--out", tmp_path / "run", "--every", 1]
+    with monkeypatch.context() as patch:
+        _stopped_at(patch, 1)
+        stopped = mixlab(*SMALL, *folder)
+    assert stopped == (130, "", f"stopped: the same command with --resume continues the run in {tmp_path / 'run'}\n")
+    status, printed, error = mixlab(*SMALL, *folder, "--resume")
+    assert (status, error) == (0, "") and "last epoch" in printed
+    assert read_record(tmp_path / "run/record.json")["result"]["last"]["epoch"] == 1
+
+
+def test_a_run_that_is_stopped_before_its_first_checkpoint_is_started_anew(mixlab, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        _stopped_at(patch, 0)
+        assert mixlab(*SMALL, "--out", tmp_path / "run") == (
+            130, "", "stopped before the first checkpoint: the same command with --resume starts the run anew\n")
+    assert mixlab(*SMALL, "--out", tmp_path / "run", "--resume")[0] == 0
+
+
+def test_a_stopped_run_without_a_folder_says_that_nothing_is_kept(mixlab, monkeypatch):
+    _stopped_at(monkeypatch, 1)
+    assert mixlab(*SMALL) == (130, "", "stopped: nothing is kept of a run without --out\n")
 
 
 def test_an_arithmetic_mistake_of_ours_keeps_its_traceback(mixlab, monkeypatch):
@@ -303,7 +340,8 @@ def test_a_risk_that_does_not_fit_its_options_is_one_line_and_changes_nothing(mi
     (["--pairing", "permutation"], "mixer"), (["--mixer", "mixup", "--pairing", "random"], "random"),
     (["--mixer", "cutout", "--pairing", "distinct"], "pairing"), (["--mixer", "mixup", "--layer", "stem"], "manifold"),
     (["--mixer", "mixup", "--manifold", "--compile"], "compile"), (["--processes", 3], "share evenly"),
-    (["--width", 100_000], "can't allocate memory"),
+    (["--width", 100_000], "can't allocate memory"), (["--width", 10**9], "at most 1000000, received 1000000000"),
+    (["--width", 10**30], "at most 1000000"),
 ])
 def test_what_cannot_be_done_is_one_line_and_changes_nothing(mixlab, tmp_path, change, message):
     status, printed, error = mixlab(*SMALL, "--out", tmp_path / "run", *change)

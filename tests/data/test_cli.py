@@ -1,6 +1,10 @@
 """`mixlab data`: what it prints, how it exits, and that an error is one line."""
 
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +15,7 @@ from mixlab.data import SOURCES, Split, draw_shapes, registry
 from mixlab.data.pack import write_packed
 
 CLASSES = SOURCES["cifar10"].classes
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -48,6 +53,68 @@ def test_verify_reads_what_is_there_and_tells_damage(root, monkeypatch):
     assert result.exit_code == 1
     assert "cifar10: damaged: expected a zip archive" in result.output
     assert "digits: whole, 1,438 + 359 rows" in result.output
+
+
+@pytest.fixture
+def refused(root, monkeypatch):
+    """A root where nobody may look at svhn, and nobody may read the gallery."""
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", "images")
+
+    three = {name: SOURCES[name] for name in ("digits", "cifar10")}
+    monkeypatch.setattr(registry, "SOURCES", {
+        "svhn": replace(SOURCES["svhn"], files=refuse), "shapes": replace(SOURCES["shapes"], read=refuse), **three})
+
+
+def test_a_set_that_cannot_be_looked_at_hides_no_other(refused):
+    result = run("list")
+    rows = {line.split()[0]: line.split()[-1] for line in result.stdout.splitlines() if line.strip()}
+    assert result.exit_code == 0
+    assert (rows["svhn"], rows["cifar10"], rows["shapes"]) == ("unreadable", "packed", "in")
+    assert result.stderr == "svhn: cannot be read: [Errno 13] Permission denied: 'images'\n"
+
+
+def test_verify_reads_the_other_sets_where_one_cannot_be_read(refused):
+    result = run("verify")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == ["digits: whole, 1,438 + 359 rows", "cifar10: whole, 10 + 4 rows"]
+    assert result.stderr.splitlines() == [
+        f"{name}: cannot be read: [Errno 13] Permission denied: 'images'" for name in ("svhn", "shapes")]
+
+
+@pytest.mark.parametrize("name", ["svhn", "shapes"])
+def test_one_set_that_cannot_be_read_is_one_line(refused, name):
+    result = run("verify", name)
+    assert result.exit_code in (1, 2) and result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1 and "Permission denied: 'images'" in result.stderr
+
+
+STOPPED = """
+import os, signal, sys
+from dataclasses import replace
+
+import numpy as np
+
+from mixlab.cli import main
+from mixlab.data import SOURCES
+
+write = np.savez_compressed
+
+def stopped(*arguments, **arrays):
+    write(*arguments, **arrays)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+np.savez_compressed = stopped
+SOURCES["cifar10"] = replace(SOURCES["cifar10"], rows=(10, 4))
+sys.argv = ["mixlab", "data", "pack", "cifar10", "--out", sys.argv[1]]
+main()
+"""
+
+
+def test_a_terminated_pack_leaves_nothing(root, tmp_path):
+    done = subprocess.run([sys.executable, "-c", STOPPED, tmp_path / "out"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGTERM, "", "")
+    assert not (tmp_path / "out").exists()
 
 
 def test_pack_writes_what_another_root_can_read(root, tmp_path):
