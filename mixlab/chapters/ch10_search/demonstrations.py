@@ -191,12 +191,10 @@ class Agreement(NamedTuple):
 
     Attributes:
         weights: the mean correlation of what two searches think of the operations.
-        edges: percent of the edges and operations of one genotype that the other has as well.
-        pairs: how many pairs the means are over.
+        pairs: how many pairs the mean is over.
     """
 
     weights: float
-    edges: float
     pairs: int
 
 
@@ -224,9 +222,8 @@ def agreement(subsets: Sequence[int], seeds: Iterable[int], rows: int, epochs: i
         name = "one subset, two seeds" if one[0] == other[0] else (
             "two subsets, one seed" if one[1] == other[1] else "two of both")
         pairs[name].append((searches[one], searches[other]))
-    return {name: Agreement(float(np.mean([_alike(*pair) for pair in found])),
-                            float(np.mean([_shared(pair[0].genotype, pair[1].genotype) for pair in found])),
-                            len(found)) for name, found in pairs.items() if found}
+    return {name: Agreement(float(np.mean([_alike(*pair) for pair in found])), len(found))
+            for name, found in pairs.items() if found}
 
 
 def _alike(one: Found, other: Found) -> float:
@@ -238,10 +235,3 @@ def _alike(one: Found, other: Found) -> float:
 def _opinion(alpha: Tensor) -> Tensor:
     weights = alpha.detach().softmax(-1)
     return (weights - weights.mean(1, keepdim=True)).flatten()
-
-
-def _shared(one: Genotype, other: Genotype) -> float:
-    """Percent of the (cell, node, operation, source) of one that the other has."""
-    parts = [{(kind, node, *edge) for kind in ("normal", "reduce") for node, edges in enumerate(getattr(each, kind))
-              for edge in edges} for each in (one, other)]
-    return 100 * len(parts[0] & parts[1]) / len(parts[0])

@@ -39,8 +39,12 @@ def weights(alpha: Tensor, beta: Tensor) -> Figure:
     return figure
 
 
-def in_words(alpha: Tensor, beta: Tensor) -> str:
-    """The figure of `weights` in one line."""
+def in_words(alpha: Tensor) -> str:
+    """The figure of `weights` in one line: for each edge the best operation but "none", and its weight.
+
+    Args:
+        alpha: see `weights`.
+    """
     which = alpha[:, 1:].argmax(-1) + 1
     best = [f"{OPERATIONS[int(each)]} {alpha.softmax(-1)[edge, int(each)]:.2f}" for edge, each in enumerate(which)]
     return "largest weight of each edge: " + ", ".join(best)
