@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from mixlab import __version__
 from mixlab.book.project import Project
 from mixlab.book.views import VIEW, for_the_page
 
@@ -24,12 +25,13 @@ def render(project: Project, notebooks: Mapping[Path, NotebookNode], output: Pat
 
     Jupyter Book reads a copy of `book/` in which the given notebooks stand in for their sources, and every warning
     is an error: an unknown reference, a missing citation, a page that the table of contents names and nobody wrote.
+    Where `_config.yml` says `{version}`, the site says the version of mixlab.
 
     Args:
         project: the book.
         notebooks: executed chapters by the path of their source; a chapter that is not given shows its stored
             outputs.
-        output: the folder that gets `_build/html` and the copy of the sources.
+        output: the folder that gets `_build/html` and the copies of the sources and of the configuration.
 
     Returns:
         The path of the front page.
@@ -39,9 +41,12 @@ def render(project: Project, notebooks: Mapping[Path, NotebookNode], output: Pat
     """
     source = output / "_build" / "source"
     _mirror(project.book, source, {path.relative_to(project.book): book for path, book in notebooks.items()})
+    config = output / "_build" / "config.yml"
+    text = (project.root / "_config.yml").read_text(encoding="utf8")
+    config.write_text(text.replace("{version}", __version__), encoding="utf8")
     command = [
         sys.executable, "-c", "from jupyter_book.cli.main import main; main()",
-        "build", str(source), "--path-output", str(output), "--config", str(project.root / "_config.yml"),
+        "build", str(source), "--path-output", str(output), "--config", str(config),
         "--toc", str(project.root / "_toc.yml"), "-W", "-n", "--keep-going",
     ]  # fmt: skip
     # A build does not repeat the warnings of pages that it finds unchanged, so it starts from what a clean one left.

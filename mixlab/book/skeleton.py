@@ -87,10 +87,9 @@ WHY = """\
 The mathematics, numbered, in the paper's letters, each step motivated. One theorem that is proved well beats four that
 are sketched.
 
-```{math}
-:label: eq-<label>-mix
+$$
 \\hat x = \\lambda x_i + (1 - \\lambda) x_j, \\qquad \\lambda \\sim \\mathrm{Beta}(\\alpha, \\alpha)
-```
+$$ (eq-<label>-mix)
 
 A numbered equation is cited where it is used: by {eq}`eq-<label>-mix` the mean share is one half.
 """

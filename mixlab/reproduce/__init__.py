@@ -19,6 +19,6 @@ checkpoints, logs and what was prepared go to `runs/` and are not.
 from mixlab.reproduce.execute import summary
 from mixlab.reproduce.plan import Experiment, Run, get, names
 from mixlab.reproduce.runner import missing, run
-from mixlab.reproduce.table import cost, load
+from mixlab.reproduce.table import cost, load, recorded
 
-__all__ = ["Experiment", "Run", "cost", "get", "load", "missing", "names", "run", "summary"]
+__all__ = ["Experiment", "Run", "cost", "get", "load", "missing", "names", "recorded", "run", "summary"]

@@ -49,6 +49,31 @@ def load(experiment: str | Experiment, root: str | Path | None = None, *, budget
     return frame
 
 
+def recorded(name: str, budget: str, root: str | Path | None = None) -> str:
+    """The budget whose records are shown: `budget`, or "cpu" where it has none yet, which is said in a line.
+
+    Args:
+        name: of one of the book's experiments.
+        budget: "cpu", "gpu" or "paper".
+        root: as in `load`.
+
+    Raises:
+        ValueError: if the name or the budget is unknown.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as nothing_done_yet:
+        ...     recorded("k-image", "gpu", nothing_done_yet)
+        no records of k-image at budget gpu: those at budget cpu are shown
+        'cpu'
+    """
+    experiment = get(name, budget)
+    if budget == "cpu" or len(missing(experiment, root)) < len(experiment.runs):
+        return budget
+    print(f"no records of {name} at budget {budget}: those at budget cpu are shown")
+    return "cpu"
+
+
 def cost(records) -> str:
     """What the runs of some records took all together, for a reader.
 

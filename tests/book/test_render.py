@@ -1,6 +1,7 @@
 """Rendering: executed chapters on the page, warnings as errors, and nothing written outside `_build`."""
 
 import json
+import re
 import subprocess
 
 import nbformat
@@ -8,6 +9,7 @@ import pytest
 from bs4 import BeautifulSoup
 from typer.testing import CliRunner
 
+import mixlab
 from mixlab.book.execute import executed, write
 from mixlab.book.render import RenderError, render
 from mixlab.cli.book import app
@@ -26,7 +28,7 @@ def test_the_site_shows_the_given_outputs_and_only_build_is_written(project):
     chapter = project.chapter("01")
     index = render(project, {chapter: executed(project, chapter, "gpu").notebook}, project.book)
     assert index == project.book / "_build" / "html" / "index.html"
-    assert "A small book" in index.read_text()
+    assert "A small book" in index.read_text() and f"mixlab {mixlab.__version__}" in index.read_text()
     page = (index.parent / "chapters" / "01-first.html").read_text()
     assert "<span></span>gpu" in page and "42" in page
     assert tree(project.root) == before
@@ -60,6 +62,22 @@ def test_a_slider_is_on_the_page_with_its_state_and_a_still_picture(project):
         assert figure["id"] == "fig-square" and view in figure.find_all("script")
         assert figure.find("img", class_="still")["alt"] == "a square & nothing"
     assert tree(project.root) == before
+
+
+def test_notebooks_get_buttons_by_what_the_configuration_says_to_write(project):
+    """The lines that it holds in a comment, with an address, and nothing else."""
+    config = project.root / "_config.yml"
+    text = config.read_text()
+    written = re.sub(r"(?m)^# (?=repository:|launch_buttons:|  )", "", text).replace("OWNER/NAME", "someone/a-book")
+    config.write_text(written)
+    index = render(project, {}, project.book)
+    page = BeautifulSoup((index.parent / "chapters" / "01-first.html").read_text(), "html.parser")
+    links = [link["href"] for link in page.select(".dropdown-launch-buttons a[href]")]
+    assert links == [
+        "https://mybinder.org/v2/gh/someone/a-book/main?urlpath=lab/tree/book/chapters/01-first.ipynb",
+        "https://colab.research.google.com/github/someone/a-book/blob/main/book/chapters/01-first.ipynb",
+    ]
+    assert "dropdown-launch-buttons" not in index.read_text()
 
 
 def test_a_warning_is_an_error_and_stays_one(project):

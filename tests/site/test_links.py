@@ -1,38 +1,17 @@
 """The site as a reader gets it, rendered from the stored outputs: links, anchors, figures, equations, citations."""
 
 import re
-from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import pytest
 from bs4 import BeautifulSoup
 
-from mixlab.book.project import Project
-from mixlab.book.render import render
+from .conftest import PROJECT, pages, soup
 
-PROJECT = Project.find(Path(__file__).parent)
-# The browser loads these: the renderer of equations, the kernel of a thebe button, which no page has, and widgets.
+# The browser loads these: the renderer of equations, and widgets.
 LOADED_FROM_A_NETWORK = re.compile(
-    r"https://[^/]+/(npm/)?(mathjax|thebe|@jupyter-widgets/html-manager)@|https://[^/]+/ajax/libs/require\.js/|data:"
+    r"https://[^/]+/(npm/)?(mathjax|@jupyter-widgets/html-manager)@|https://[^/]+/ajax/libs/require\.js/|data:"
 )
-
-
-@pytest.fixture(scope="module")
-def html(tmp_path_factory):
-    """The rendered site; rendering alone is a test, since every warning is an error."""
-    return render(PROJECT, {}, tmp_path_factory.mktemp("site")).parent
-
-
-@cache
-def soup(page: Path) -> BeautifulSoup:
-    """A parsed page."""
-    return BeautifulSoup(page.read_text(encoding="utf8"), "html.parser")
-
-
-def pages(html: Path) -> list[Path]:
-    """Every page, without copies of sources."""
-    return [path for path in sorted(html.rglob("*.html")) if not path.is_relative_to(html / "_static")]
 
 
 def targets(page: Path) -> list[str]:
