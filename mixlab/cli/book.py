@@ -35,6 +35,8 @@ def run(
     out = out or project.output / "runs" / f"{path.stem}-{budget}.ipynb"
     if out.is_dir():
         raise ValueError(f"expected a file for the executed copy, received the folder {out}")
+    if _without_gpu(budget):
+        typer.echo(f"There is no GPU: {path.stem} runs on the CPU at budget {budget}, which may take hours.", err=True)
     try:
         with _bar(path.stem) as progress:
             execution = execute(path, budget, progress)
@@ -152,17 +154,23 @@ def _check_gpu(project: "Project", budget: str, only: str | None) -> None:
 
     A dry run needs none, and neither does a build of remembered runs.
     """
-    import torch
-
-    from mixlab.book.chapter import dry_run
     from mixlab.book.execute import last
 
-    if budget == "cpu" or dry_run() or torch.cuda.is_available():
+    if not _without_gpu(budget):
         return
     chosen = _chosen(project, only)
     if waiting := sum(last(project, chapter, budget) is None for chapter in chosen):
         raise ValueError(f"expected a GPU for --budget {budget}, received none, and {waiting} of {len(chosen)} "
                          "chapters to run: build with --budget cpu, or on a machine with a GPU")
+
+
+def _without_gpu(budget: str) -> bool:
+    """Whether a budget wants a GPU and there is none; a dry run wants none."""
+    import torch
+
+    from mixlab.book.chapter import dry_run
+
+    return budget != "cpu" and not dry_run() and not torch.cuda.is_available()
 
 
 def _chosen(project: "Project", only: str | None) -> list[Path]:

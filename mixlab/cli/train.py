@@ -124,6 +124,9 @@ def train(
     budget: Annotated[str, typer.Option(help="cpu, gpu or paper: recipe, width, limit, precision.")] = "cpu",
     recipe: Annotated[str | None, typer.Option(help="Name of a recipe, instead of the budget's.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Length; the schedule is stretched.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate at the start, instead of the recipe's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images a step, over all processes together, instead of "
+                                                   "the recipe's.")] = None,
     width: Annotated[int | None, typer.Option(min=1, help="Channels of the first stage.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Training images.")] = None,
     subset: Annotated[Path | None, typer.Option(help="Train on the rows in this file of `mixlab select`; the held-out "
@@ -185,7 +188,7 @@ def train(
     row = mixer if named not in ("lamix", *NAMING) else named if unmixed else f"{named}-{mixer}"
     run = Run(
         name=f"{row}-s{seed}", row=row, data=data, model=model, risk=spec,
-        recipe=recipe or limits.recipe, seed=seed, epochs=epochs, part=part,
+        recipe=recipe or limits.recipe, seed=seed, epochs=epochs, part=part, lr=lr, batch_size=batch_size,
         width=width or (limits.width if model.startswith("preact") else None),
         options=built, device=device,
         precision=precision or limits.precision,

@@ -59,9 +59,11 @@ def _of_cells(run: Run, data: Dataset) -> nn.Module:
 
 
 def recipe_of(run: Run) -> Recipe:
-    """The recipe of a run, stretched to its length."""
+    """The recipe of a run, with what the run has of its own, stretched to its length."""
     recipe = by_name(run.recipe)
     recipe = recipe if run.part == 1 else replace(recipe, part=run.part)
+    own = {name: getattr(run, name) for name in ("lr", "batch_size") if getattr(run, name) is not None}
+    recipe = replace(recipe, **own)
     return recipe if run.epochs is None else recipe.over(run.epochs)
 
 

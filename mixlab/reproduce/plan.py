@@ -52,7 +52,8 @@ class Run:
         data, limit, validation: see `mixlab.data.load`.
         model, width, options: see `mixlab.models.build`; `options` are its regularisers.
         risk: see `mixlab.risk.build_risk`.
-        recipe, epochs: name of the recipe, and its length where it is not the recipe's own.
+        recipe, epochs, lr, batch_size: name of the recipe, and its length, learning rate and images a step where they
+            are not the recipe's own.
         seed: of the split, the initialisation, the order, the augmentation and the mixing, each a stream of its own.
         corrupt: part of the training labels that is replaced by random ones, see `mixlab.data.corrupt_labels`.
         device, precision, compile: see `mixlab.train.fit`.
@@ -102,6 +103,8 @@ class Run:
     subset: dict | None = None
     split: int | None = None
     part: float = 1.0
+    lr: float | None = None
+    batch_size: int | None = None
 
     def as_dict(self) -> dict:
         """The fields as JSON keeps them (a tuple becomes a list), later ones only where they are not at their default.

@@ -18,6 +18,7 @@ from mixlab.train import read_record
 from mixlab.train.lock import LOCK, alone
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+RECORDED = Path(__file__).resolve().parents[1] / "recorded"  # the records that came with an installed package
 SHARED = "made"  # the folder beside those of an experiment's runs in which they keep what they prepare for each other
 
 
@@ -32,8 +33,10 @@ def work_root() -> Path:
 
 
 def record_path(experiment: Experiment, run: Run, root: str | Path | None = None) -> Path:
-    """File of a run's record."""
-    return (results_root() if root is None else Path(root)) / experiment.folder / f"{run.name}.json"
+    """File of a run's record: below `root`, or, where none is given, below `results_root` or among `RECORDED`."""
+    path = (results_root() if root is None else Path(root)) / experiment.folder / f"{run.name}.json"
+    came = RECORDED / experiment.folder / path.name
+    return came if root is None and not path.exists() and came.exists() else path
 
 
 def missing(experiment: Experiment, root: str | Path | None = None) -> list[Run]:
@@ -41,7 +44,8 @@ def missing(experiment: Experiment, root: str | Path | None = None) -> list[Run]
 
     Args:
         experiment: whose runs are looked at.
-        root: where the records are; `book/results` of the checkout by default.
+        root: where the records are; `book/results` of the checkout by default, or those that came with an installed
+            package.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -94,21 +98,21 @@ def run(
     if jobs < 1:
         raise ValueError(f"expected at least one job, received {jobs}")
     experiment = get(experiment, budget) if isinstance(experiment, str) else experiment
-    root = results_root() if root is None else Path(root)
     work = work_root() if work is None else Path(work)
     failures = {}
     todo = missing(experiment, root)
     if not todo:
         return failures
     _check_data(todo)
-    records, scratch = root / experiment.folder, work / experiment.folder
+    target = results_root() if root is None else Path(root)  # never among those that came with a package
+    records, scratch = target / experiment.folder, work / experiment.folder
     records.mkdir(parents=True, exist_ok=True)
     # The folder of records is held itself, by no file in it: nothing but records lies among the records.
     with alone(records), alone(scratch / LOCK):
         todo = missing(experiment, root)
         with tqdm(total=len(experiment.runs), initial=len(experiment.runs) - len(todo), unit="run",
                   disable=None if progress else True) as bar:
-            for name, error in _Pool(jobs).map((each, _job(experiment, each, root, work)) for each in todo):
+            for name, error in _Pool(jobs).map((each, _job(experiment, each, target, work)) for each in todo):
                 bar.update()
                 bar.set_postfix_str(name)
                 if error:

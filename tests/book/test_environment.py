@@ -3,11 +3,18 @@
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+import pytest
 import yaml
 from packaging.requirements import Requirement
+
+from mixlab.reproduce import load
+
+from mixlab.reproduce import load
 
 ROOT = Path(__file__).parents[2]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
@@ -16,8 +23,8 @@ CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "seaborn": "
 def requirements() -> list[str]:
     """Every range of `pyproject.toml`, the extras included."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    return [*project["dependencies"], *extras["book"], *extras["test"]]
+    said = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    return [one for one in said if name(one) != project["name"]]  # an extra that holds others
 
 
 def name(requirement: str) -> str:
@@ -74,3 +81,80 @@ def test_the_continuous_integration_can_be_started():
         for step in job["steps"]
     ]
     assert ".ci/run" in steps and "make book" in steps
+
+
+# Where a distribution's module has another name.
+MODULES = {"pillow": "PIL", "scikit-learn": "sklearn", "pyyaml": "yaml", "beautifulsoup4": "bs4"}
+
+
+def test_everything_that_is_required_is_imported():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    source = "\n".join(path.read_text() for path in (ROOT / "mixlab").rglob("*.py"))
+    for required in map(name, project["dependencies"]):
+        module = MODULES.get(required, required)
+        assert re.search(rf"^\s*(import|from) {module}\b", source, re.MULTILINE), f"{required} is imported nowhere"
+
+
+# What a module of mixlab imports fails if it belongs to an extra; what other packages import is their affair.
+WITHOUT_EXTRAS = """
+import builtins, sys
+absent, imported = sys.argv[1].split(), builtins.__import__
+def guarded(name, globals=None, *rest):
+    if (globals or {}).get("__name__", "").startswith("mixlab") and name.partition(".")[0] in absent:
+        raise ModuleNotFoundError(f"No module named {name!r}")
+    return imported(name, globals, *rest)
+builtins.__import__ = guarded
+sys.argv = ["mixlab", *sys.argv[2:]]
+from mixlab.cli import main
+main()
+"""
+
+
+def without_extras(folder, *call):
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    absent = [MODULES.get(each, each).replace("-", "_") for extra in ("analysis", "tensorboard", "book")
+              for each in map(name, extras[extra]) if each != "mixlab"]
+    return subprocess.run([sys.executable, "-c", WITHOUT_EXTRAS, " ".join(absent), *map(str, call)], cwd=folder,
+                          env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, capture_output=True,
+                          text=True)
+
+
+def test_mixing_training_and_the_command_need_no_extra(tmp_path):
+    call = ["train", "--data", "digits", "--model", "preact-resnet18", "--width", 2, "--recipe", "demo", "--epochs", 1,
+            "--limit", 64, "--device", "cpu", "--mixer", "puzzlemix"]
+    done = without_extras(tmp_path, *call, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "run" / "record.json").exists()
+
+
+def test_what_an_extra_is_needed_for_says_so_in_one_line(tmp_path):
+    done = without_extras(tmp_path, "book", "status")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and done.stderr.startswith("mixlab: "), done.stderr
+
+
+INSTALLED = """
+from mixlab.reproduce import load
+from mixlab.reproduce.runner import run
+frame = load("k-image")
+print(len(frame), frame.attrs["missing"], run("k-image"))
+"""
+
+
+def test_the_records_travel_with_an_installed_package(tmp_path):
+    """A notebook of the book that is run outside a checkout has its tables."""
+    pytest.importorskip("setuptools", minversion="77")
+    built = tmp_path / "built"
+    subprocess.run([sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", str(built)], cwd=ROOT, check=True,
+                   capture_output=True)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = subprocess.run([sys.executable, "-c", INSTALLED], cwd=elsewhere, env=os.environ | {"PYTHONPATH": str(built)},
+                          capture_output=True, text=True, check=True)
+    here = load("k-image")
+    assert done.stdout.split("\n")[0] == f"{len(here)} {here.attrs['missing']} {{}}" and len(here) > 0
+    assert not list(elsewhere.iterdir())
+
+
+def test_a_program_of_the_environment_opens_notebooks():
+    done = subprocess.run([sys.executable, "-m", "jupyterlab", "--version"], capture_output=True, text=True, check=True)
+    assert re.match(r"\d+\.\d+", done.stdout)

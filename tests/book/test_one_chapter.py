@@ -51,6 +51,16 @@ def test_a_build_that_needs_a_gpu_is_refused_where_there_is_none(project, monkey
     assert not project.output.exists()
 
 
+def test_a_run_without_a_gpu_says_so_and_runs(project, monkeypatch, tmp_path):
+    monkeypatch.chdir(project.root)
+    monkeypatch.delenv("MIXLAB_DRY_RUN", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    said = "There is no GPU: 02-second runs on the CPU at budget gpu"
+    result = CliRunner().invoke(app, ["run", "02", "--budget", "gpu", "--out", str(tmp_path / "out.ipynb")])
+    assert result.exit_code == 0 and said in result.output and (tmp_path / "out.ipynb").exists()
+    assert said not in CliRunner().invoke(app, ["run", "02", "--out", str(tmp_path / "cpu.ipynb")]).output
+
+
 def test_a_build_of_remembered_runs_needs_no_gpu(project, monkeypatch):
     monkeypatch.chdir(project.root)
     monkeypatch.delenv("MIXLAB_DRY_RUN", raising=False)

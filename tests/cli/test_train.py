@@ -45,6 +45,18 @@ def test_a_run_prints_its_error_and_leaves_its_record(mixlab, tmp_path):
     assert {path.name for path in (tmp_path / "run").iterdir()} >= {"last.ckpt", "curves.csv", "record.json"}
 
 
+def test_rate_and_batch_size_of_ones_own_take_the_recipe_s_place(mixlab, tmp_path):
+    status, *_ = mixlab(*SMALL, "--lr", 0.025, "--batch-size", 32, "--out", tmp_path / "run")
+    assert status == 0
+    config = read_record(tmp_path / "run/record.json")["what"]["config"]
+    assert (config["lr"], config["batch_size"]) == (0.025, 32)
+    rows = (tmp_path / "run/curves.csv").read_text().splitlines()
+    assert float(dict(zip(rows[0].split(","), rows[1].split(",")))["lr"]) == 0.025
+    assert len(read_record(tmp_path / "run/record.json")["result"]["curves"]["train_loss"]) == 1
+    plain = execute.Run("a", "A", data="digits", model="lenet", risk={"name": "empirical"}, recipe="demo", seed=0)
+    assert not {"lr", "batch_size"} & set(plain.as_dict())
+
+
 def test_a_folder_with_a_run_is_only_continued_when_told_so(mixlab, tmp_path):
     assert mixlab(*SMALL, "--out", tmp_path)[0] == 0
     before = (tmp_path / "record.json").read_bytes()

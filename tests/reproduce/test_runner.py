@@ -16,6 +16,7 @@ import torch
 
 from mixlab.reproduce import Experiment, Run, cost, get, load, missing, names, run, runner
 from mixlab.reproduce.runner import record_path, results_root, work_root
+from mixlab.reproduce.table import recorded
 from mixlab.train import read_record, write_record
 
 TINY = Run("tiny-s0", "ERM", data="digits", model="preact-resnet18", width=2, risk={"name": "empirical"},
@@ -280,3 +281,31 @@ def test_every_record_of_the_book_is_of_a_run_as_it_is_planned(name, budget):
     planned = {record_path(experiment, each) for each in experiment.runs if each.name not in absent}
     folder = results_root() / experiment.folder
     assert set(folder.glob("*.json")) <= planned
+
+
+def test_a_budget_without_records_shows_those_of_the_cpu_and_says_so(tmp_path, monkeypatch, capsys):
+    experiment = Experiment("pair", (TINY,))
+    monkeypatch.setattr("mixlab.reproduce.table.get", lambda name, budget: replace(experiment, budget=budget))
+    assert recorded("pair", "gpu", tmp_path) == "cpu"
+    assert capsys.readouterr().out == "no records of pair at budget gpu: those at budget cpu are shown\n"
+    assert recorded("pair", "cpu", tmp_path) == "cpu" and capsys.readouterr().out == ""
+    monkeypatch.setattr("mixlab.reproduce.table.missing", lambda experiment, root: [])
+    assert recorded("pair", "gpu", tmp_path) == "gpu" and capsys.readouterr().out == ""
+
+
+def test_records_that_came_with_a_package_are_read_and_never_written(tmp_path, monkeypatch):
+    """Outside a checkout; a record of the working directory comes first."""
+    monkeypatch.setattr(runner, "CHECKOUT", tmp_path / "site-packages")
+    monkeypatch.setattr(runner, "RECORDED", tmp_path / "site-packages" / "mixlab" / "recorded")
+    monkeypatch.chdir(tmp_path)
+    experiment = Experiment("pair", (TINY,))
+    came = tmp_path / "site-packages/mixlab/recorded/pair/tiny-s0.json"
+    came.parent.mkdir(parents=True)
+    came.write_text("{}")
+    own = tmp_path / "book" / "results" / "pair" / "tiny-s0.json"
+    assert record_path(experiment, TINY) == came
+    assert record_path(experiment, TINY, tmp_path) == tmp_path / "pair" / "tiny-s0.json"
+    assert first_job(monkeypatch, None)["record"] == str(own.parents[1] / "tiny" / "tiny-s0.json")
+    own.parent.mkdir(parents=True)
+    own.write_text("{}")
+    assert record_path(experiment, TINY) == own

@@ -48,17 +48,18 @@ def small_network(classes: int, seed: int = 0) -> nn.Module:
     return initialise(nn.Sequential(*layers).to_empty(device="cpu"), generator(seed, "small network"))
 
 
-def scorer(data: Dataset, epochs: int, seed: int = 0) -> tuple[Teacher, float]:
+def scorer(data: Dataset, epochs: int, seed: int = 0, device: str = "cpu") -> tuple[Teacher, float]:
     """A small network that DCutMix has trained on a set of 8×8 images, frozen, and its test error in percent.
 
     Args:
         data: grey images of 8×8 pixels.
         epochs: of the recipe "demo".
         seed: of everything.
+        device: on which it is trained; what comes back is on the CPU.
     """
     network = small_network(data.num_classes, seed)
-    result = fit(network, VicinalRisk(DCutMix(**MIXING)), data, by_name("demo").over(epochs), seed=seed, device="cpu")
-    return Teacher(network, mean=data.mean, std=data.std), result.last["test_error"]
+    result = fit(network, VicinalRisk(DCutMix(**MIXING)), data, by_name("demo").over(epochs), seed=seed, device=device)
+    return Teacher(network.cpu(), mean=data.mean, std=data.std), result.last["test_error"]
 
 
 def by_hand(losses: Mapping[str, Sequence[float]]):

@@ -98,10 +98,12 @@ def trained(classifier: Teacher, data: Dataset, epochs: int, **options) -> Sampl
         classifier: W'.
         data: its training images are learned on.
         epochs: passes over them.
-        options: see `mixlab.generator.train_generator`.
+        options: see `mixlab.generator.train_generator`. Wherever it is trained, it comes back on the CPU.
     """
     recipe = replace(RECIPES["generator-bench"].over(epochs), augment="none")
-    return train_generator(classifier, data, recipe, **{"base": 4, "downs": 2, "device": "cpu"} | options)[0]
+    found = train_generator(classifier, data, recipe, **{"base": 4, "downs": 2, "device": "cpu"} | options)[0]
+    classifier.cpu()  # training takes it along
+    return found.cpu()
 
 
 def held_out(data: Dataset) -> tuple[Tensor, Tensor]:

@@ -82,15 +82,18 @@ def _recipe(epochs: int) -> Recipe:
     return replace(RECIPES["search-bench"].over(epochs), augment="none")
 
 
-def found_on(data: Dataset, epochs: int, seed: int = 0) -> Found:
+def found_on(data: Dataset, epochs: int, seed: int = 0, device: str = "cpu") -> Found:
     """Search on the training images of a set of digits.
 
     Args:
         data: whose training images are searched on.
         epochs: of the recipe "search-bench".
         seed: of everything.
+        device: on which it is searched; the network comes back on the CPU.
     """
-    return search(data, _recipe(epochs), seed=seed, device="cpu", **SIZES)
+    found = search(data, _recipe(epochs), seed=seed, device=device, **SIZES)
+    found.network.cpu()
+    return found
 
 
 def random_genotype(nodes: int, generator: torch.Generator) -> Genotype:
@@ -112,7 +115,7 @@ def random_genotype(nodes: int, generator: torch.Generator) -> Genotype:
     return Genotype(normal=cell(), reduce=cell())
 
 
-def retrained(genotype: Genotype, data: Dataset, epochs: int, seed: int = 0) -> float:
+def retrained(genotype: Genotype, data: Dataset, epochs: int, seed: int = 0, device: str = "cpu") -> float:
     """Test error in percent of a network of these cells that is trained from scratch.
 
     Args:
@@ -120,11 +123,12 @@ def retrained(genotype: Genotype, data: Dataset, epochs: int, seed: int = 0) -> 
         data: trained on and measured on.
         epochs: of the recipe.
         seed: of everything.
+        device: on which it is trained.
     """
     sizes = {name: SIZES[name] for name in ("layers", "channels")}
     network = CellNetwork(genotype, data.num_classes, data.train.images.shape[1],
                           generator=generator(seed, "init"), **sizes)
-    return fit(network, EmpiricalRisk(), data, _recipe(epochs), seed=seed, device="cpu").last["test_error"]
+    return fit(network, EmpiricalRisk(), data, _recipe(epochs), seed=seed, device=device).last["test_error"]
 
 
 def supernet_error(network: SearchNetwork, data: Dataset) -> float:
@@ -161,7 +165,7 @@ def only_chosen(network: SearchNetwork) -> SearchNetwork:
     return copy
 
 
-def three_looks(found: Found, data: Dataset, epochs: int, others: int = 2):
+def three_looks(found: Found, data: Dataset, epochs: int, others: int = 2, device: str = "cpu"):
     """What is said of a search by its supernet, and by networks that are trained from scratch.
 
     Args:
@@ -169,6 +173,7 @@ def three_looks(found: Found, data: Dataset, epochs: int, others: int = 2):
         data: trained on and measured on.
         epochs: of the networks from scratch.
         others: how many cells are drawn at random.
+        device: on which networks are trained from scratch.
 
     Returns:
         A pandas DataFrame of strings, a line for each.
@@ -178,11 +183,12 @@ def three_looks(found: Found, data: Dataset, epochs: int, others: int = 2):
     lines = {
         "the supernet": supernet_error(found.network, data),
         "its weights, only what was chosen": supernet_error(only_chosen(found.network), data),
-        "the cells found, from scratch": retrained(found.genotype, data, epochs),
+        "the cells found, from scratch": retrained(found.genotype, data, epochs, device=device),
     }
     for number in range(others):
         drawn = random_genotype(SIZES["nodes"], generator(number, "cells"))
-        lines[f"cells drawn at random, number {number + 1}, from scratch"] = retrained(drawn, data, epochs)
+        line = f"cells drawn at random, number {number + 1}, from scratch"
+        lines[line] = retrained(drawn, data, epochs, device=device)
     return pandas.DataFrame({"test error, %": [f"{value:.1f}" for value in lines.values()]}, index=list(lines))
 
 
@@ -198,7 +204,8 @@ class Agreement(NamedTuple):
     pairs: int
 
 
-def agreement(subsets: Sequence[int], seeds: Iterable[int], rows: int, epochs: int) -> dict[str, Agreement]:
+def agreement(subsets: Sequence[int], seeds: Iterable[int], rows: int, epochs: int,
+              device: str = "cpu") -> dict[str, Agreement]:
     """Search on several random subsets of digits with several seeds, and compare every two searches.
 
     What a search thinks of the operations are the weights softmax(α), less their mean over the edges of a cell.
@@ -208,6 +215,7 @@ def agreement(subsets: Sequence[int], seeds: Iterable[int], rows: int, epochs: i
         seeds: of the searches: initial weights, halves and order.
         rows: of a subset.
         epochs: of a search.
+        device: on which it is searched.
 
     Returns:
         "one subset, two seeds", "two subsets, one seed" and "two of both" -> `Agreement`.
@@ -216,7 +224,7 @@ def agreement(subsets: Sequence[int], seeds: Iterable[int], rows: int, epochs: i
     for subset in subsets:
         data = load("digits", validation=0.0, limit=rows, seed=subset)
         for seed in seeds:
-            searches[subset, seed] = found_on(data, epochs, seed)
+            searches[subset, seed] = found_on(data, epochs, seed, device)
     pairs: dict[str, list] = {name: [] for name in ("one subset, two seeds", "two subsets, one seed", "two of both")}
     for one, other in combinations(searches, 2):
         name = "one subset, two seeds" if one[0] == other[0] else (
