@@ -335,8 +335,7 @@ def _paste(images: Tensor, sources: Tensor, boxes: Tensor, pick: Pick) -> Tensor
     # Row by row, the whole image first: what is pasted on is in the cache then, and what is pasted mostly comes next.
     whole, order = [0, 0, *images.shape[-2:]], _along([others[1] for others in rows])
     patches = ((row, other, box) for row in order for other, box in zip(rows[row], [whole, *boxes[row]]))
-    plain = images.detach()
-    return _copy(images, torch.empty_like(plain).as_subclass(type(plain)), patches)
+    return _copy(images, torch.empty_like(images), patches)
 
 
 class _Hard(_Masks):

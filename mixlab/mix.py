@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from mixlab.checks import whole
+from mixlab.labels import plain_labels
 from mixlab.masks import (
     Constant,
     NestedBoxes,
@@ -45,6 +46,28 @@ def check_classes(count: int | None) -> None:
     """Raise ValueError unless ``count`` is a number of classes, or None where it is not known."""
     if count is not None and not (whole(count) and count >= 1):
         raise ValueError(f"expected an integer num_classes >= 1, received {count!r}")
+
+
+def _plain(images: Tensor) -> Tensor:
+    """The numbers of a subclass of tensors as a plain tensor in the same memory, differentiable."""
+    from torchvision import tv_tensors  # here, so that only who meets a subclass waits for the import
+
+    coordinates = "BoundingBoxes", "KeyPoints"
+    if isinstance(images, tuple(getattr(tv_tensors, name) for name in coordinates if hasattr(tv_tensors, name))):
+        raise ValueError(f"expected images, segmentation masks, videos or features, received {type(images).__name__}: "
+                         "they are coordinates, which masks cannot mix")
+    # A compiler takes none of the paths that copy bare bits, and this step would stop it.
+    return images if torch.compiler.is_compiling() else images.as_subclass(Tensor)
+
+
+def _like(mixed: Tensor, images: Tensor) -> Tensor:
+    """What was mixed, as the subclass of tensors that torch makes of such images: a plain tensor of a parameter."""
+    from torchvision import tv_tensors
+
+    if isinstance(images, tv_tensors.TVTensor):
+        return tv_tensors.wrap(mixed, like=images)
+    kind = type(images.detach())
+    return mixed if type(mixed) is kind else mixed.as_subclass(kind)
 
 
 def _rows_of(images: Tensor, rows: Tensor) -> Tensor:
@@ -210,11 +233,24 @@ class Mix:
             and forward. Finite values that belong to one source alone are its own bits; where pixels are blended, an
             infinite one spoils its pixel even at weight 0.
 
+            The type of what comes out does not depend on the size of what goes in: an ``Image``, a ``Mask`` or a
+            ``Video`` of ``torchvision.tv_tensors`` stays one, so that transforms which follow treat image and mask
+            alike. Another subclass of tensors stays one, too; an ``nn.Parameter`` gives a plain tensor.
+
         Raises:
             ValueError: for another number of rows, another size, integer images where pixels are blended or noise is
                 added, images on another device, a fill that does not broadcast to them or that their dtype cannot hold,
-                or noise of another shape.
+                noise of another shape, or ``BoundingBoxes`` or ``KeyPoints``, which masks cannot mix.
+
+        Example:
+            >>> from torchvision import tv_tensors
+            >>> mix = Mix(torch.tensor([[0, 1], [1, 0]]), Constant(torch.tensor([[0.5, 0.5], [1.0, 0.0]])))
+            >>> type(mix.apply(tv_tensors.Image(torch.rand(2, 3, 8, 8)))).__name__
+            'Image'
         """
+        given = images
+        if type(given) is not Tensor:
+            images = _plain(given)
         if images.ndim < 2 or len(images) != len(self):
             raise ValueError(f"expected a batch of shape ({len(self)}, ...), received {tuple(images.shape)}")
         if images.device != self.sources.device:
@@ -230,13 +266,15 @@ class Mix:
             raise ValueError(f"expected floating-point images of shape {tuple(added.shape)}, for which noise was "
                              f"drawn, received {tuple(images.shape)} {images.dtype}")
         mixed = self.form.apply(images, self.sources, pick, self.fill if fill is None else fill)
-        return mixed if added is None else mixed + added.to(mixed.dtype)
+        mixed = mixed if added is None else mixed + added.to(mixed.dtype)
+        return mixed if type(given) is Tensor else _like(mixed, given)
 
     def targets(self, labels: Tensor, num_classes: int | None = None) -> Tensor:
         """Mix labels with the weights: the only place where targets are made.
 
         Args:
-            labels: ``(B,)`` class indices of any integer dtype, or ``(B, C)`` probabilities, taken as they are.
+            labels: ``(B,)`` or ``(B, 1)`` class indices of any integer dtype, or ``(B, C)`` probabilities, one-hot or
+                several-hot integers or bools, taken as they are (:func:`mixlab.labels.plain_labels`).
             num_classes: C, needed for class indices.
 
         Returns:
@@ -254,17 +292,14 @@ class Mix:
             raise ValueError(
                 f"expected labels of shape ({len(self)},) or ({len(self)}, C), received {tuple(labels.shape)}"
             )
+        labels = plain_labels(labels, num_classes)
         if labels.ndim == 2:
-            if not labels.is_floating_point() or num_classes not in (None, labels.shape[1]):
+            if num_classes not in (None, labels.shape[1]):
                 raise ValueError(
-                    f"expected floating-point probabilities of shape ({len(self)}, {num_classes or 'C'}), received "
-                    f"{tuple(labels.shape)} {labels.dtype}"
+                    f"expected labels of shape ({len(self)}, {num_classes}) for {num_classes} classes, received "
+                    f"{tuple(labels.shape)}"
                 )
             return (self.weights[:, :, None] * labels.to(torch.float32)[self.sources]).sum(1)
-        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-            raise ValueError(
-                f"expected integer class labels or (B, C) probabilities, received shape (B,) {labels.dtype}"
-            )
         if num_classes is None:
             raise ValueError("expected num_classes, because class indices do not tell how many classes there are")
         labels = labels.long()

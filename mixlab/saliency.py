@@ -19,7 +19,9 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from mixlab.checks import whole
+from mixlab.labels import plain_labels
 from mixlab.masks import visible
+from mixlab.models.logits import as_logits
 
 __all__ = ["block_saliency", "gradient_saliency", "input_gradient", "input_saliency", "smooth_random_saliency"]
 
@@ -109,7 +111,7 @@ def input_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     model.eval()
     try:
         with torch.enable_grad():
-            loss = _cross_entropy(model(inputs), labels)
+            loss = _cross_entropy(as_logits(model(inputs)), labels)
             (gradient,) = torch.autograd.grad(loss, inputs, materialize_grads=True)
     finally:
         for module, mode in modes.items():
@@ -132,8 +134,9 @@ def differentiable(images: Tensor) -> Tensor:
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """The sum over the rows, so that the gradient of each is what it would be alone."""
     batch, classes = logits.shape
-    soft = labels.is_floating_point()
-    if labels.shape != ((batch, classes) if soft else (batch,)) or labels.dtype == torch.bool:
+    labels = plain_labels(labels, classes)
+    soft = labels.ndim == 2
+    if labels.shape != ((batch, classes) if soft else (batch,)):
         raise ValueError(f"expected {batch} integer labels or probabilities of shape {(batch, classes)}, received "
                          f"{tuple(labels.shape)} {labels.dtype}")
     if not soft and visible(labels) and not bool(((labels >= 0) & (labels < classes)).all()):

@@ -60,9 +60,9 @@ def label_error(mix: Mix, size: tuple[int, int]) -> float:
 
     Example:
         >>> from mixlab.mixers import Cutout
-        >>> mix = Cutout(99).draw(torch.zeros(1, 1, 4, 4), generator=torch.Generator())
+        >>> mix = Cutout(1).draw(torch.zeros(1, 1, 4, 4), generator=torch.Generator())
         >>> label_error(mix, (4, 4))
-        1.0
+        0.0625
     """
     return (mix.weights - mix.masks(size).mean((2, 3))).abs().max().item()
 

@@ -1,7 +1,9 @@
 """What every mixer does: draw a :class:`~mixlab.Mix`, and apply it to a batch."""
 
+import hashlib
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import default_collate, get_worker_info
 
 from mixlab import priors, rng
+from mixlab.batches import images_and_labels, rebuilt
 from mixlab.checks import real, whole
 from mixlab.masks import MOST_SOURCES
 from mixlab.mix import Mix, check_classes
@@ -46,12 +49,15 @@ class Mixer:
     Args:
         num_classes: number of classes, needed by ``mixer(images, labels)`` where labels are class indices.
         seed: start of the mixer's own generator.
+        labels_getter: called with a batch, gives its labels, for batches that have them where nobody would look for
+            them (:func:`mixlab.batches.images_and_labels` says where that is); as in ``torchvision.transforms.v2``.
 
     Attributes:
         needs_saliency: whether ``draw`` needs a ``saliency``: true for Puzzle Mix, Co-Mixup and what is made of them.
 
     Raises:
-        ValueError: for a ``num_classes`` that is no positive integer, or a seed that is no integer.
+        ValueError: for a ``num_classes`` that is no positive integer, a seed that is no integer, or a
+            ``labels_getter`` that cannot be called.
 
     Example:
         >>> from mixlab.mixers import Mixup
@@ -59,10 +65,15 @@ class Mixer:
         >>> mixed, targets = Mixup(1.0, num_classes=2)(one_hot, labels)
         >>> torch.allclose(mixed, targets), targets.sum(1)
         (True, tensor([1., 1.]))
+        >>> batch = Mixup(1.0, num_classes=2)({"image": one_hot, "label": labels, "file": ["a.png", "b.png"]})
+        >>> torch.allclose(batch["image"], batch["label"]), batch["file"]
+        (True, ['a.png', 'b.png'])
     """
 
     num_classes: int | None = field(default=None, kw_only=True)
     seed: int = field(default=0, kw_only=True)
+    # It does not enter what is printed, from which a mixer's own generator starts: where labels lie changes no draw.
+    labels_getter: Callable | str = field(default="default", kw_only=True, repr=False)
 
     needs_saliency = False
 
@@ -70,6 +81,9 @@ class Mixer:
         check_classes(self.num_classes)
         if not whole(self.seed):
             raise ValueError(f"expected an integer seed, received {self.seed!r}")
+        if self.labels_getter != "default" and not callable(self.labels_getter):
+            raise ValueError(f"expected a labels_getter that can be called, or 'default', received "
+                             f"{self.labels_getter!r}")
         # Equal mixers print alike and so draw alike: 1 becomes 1.0 where a float belongs, numpy's integers Python's.
         for each in fields(self):
             value = getattr(self, each.name)
@@ -123,30 +137,48 @@ class Mixer:
     ) -> Mix:
         raise TypeError(f"{type(self).__name__} does not say how a mix is drawn; use one of its subclasses")
 
-    def __call__(self, *batch) -> tuple[Tensor, Tensor]:
-        """Mix a batch, given as ``(images, labels)`` or as two arguments.
+    def __call__(self, *batch):
+        """Mix a batch, given as ``(images, labels)``, as two arguments, or as a mapping with images and labels in it.
+
+        What else is in the batch comes back as it is: row numbers, file names. ``tv_tensors``, of which one knows what
+        they are, are mixed as the images are: a segmentation ``Mask``, another ``Image``, a ``Video``. A plain tensor
+        that lies over the images, (B, H, W), or that has four axes or more, may be either, and is refused.
 
         Returns:
-            Mixed images, as ``images`` in shape and dtype, and ``(B, C)`` float32 targets.
+            A batch of the same build (a tuple for a list): mixed images, as ``images`` in shape and dtype, and
+            ``(B, C)`` float32 targets in place of the labels.
 
         Raises:
-            ValueError: for anything but two tensors (``draw`` gives a mix that other tensors can be mixed with), or
-                what :meth:`draw`, :meth:`mixlab.Mix.apply` and :meth:`mixlab.Mix.targets` refuse.
+            ValueError: for a batch without images or labels, with bounding boxes or another tensor that lies over the
+                images, or what :meth:`draw`, :meth:`mixlab.Mix.apply` and :meth:`mixlab.Mix.targets` refuse.
         """
-        batch = batch[0] if len(batch) == 1 and not isinstance(batch[0], Tensor) else batch
-        if len(batch) != 2 or not all(isinstance(part, Tensor) for part in batch):
-            raise ValueError(f"expected images and labels, received {[type(part).__name__ for part in batch]}")
-        images, labels = batch
+        batch = batch[0] if len(batch) == 1 else batch
+        batch = tuple(batch) if isinstance(batch, list) else batch
+        images, labels = images_and_labels(batch, self.labels_getter)
         mix = self.draw(images, labels)
-        return mix.apply(images), mix.targets(labels, self.num_classes)
+        mixed, targets = mix.apply(images), mix.targets(labels, self.num_classes)
 
-    def collate(self, samples: list) -> tuple[Tensor, Tensor]:
+        def change(part: Tensor) -> Tensor:
+            if part is images or part is labels:
+                return mixed if part is images else targets
+            if type(part).__module__.startswith("torchvision.tv_tensors"):
+                return mix.apply(part)
+            if part.ndim > 3 or part.ndim == 3 and part.shape[1:] == images.shape[-2:]:
+                raise ValueError(f"expected beside images of shape {tuple(images.shape)} a tv_tensors.Mask or .Image, "
+                                 f"which is mixed as they are, received a plain tensor of shape {tuple(part.shape)}; "
+                                 "or draw(images, labels) gives a mix, which applies to anything")
+            return part
+
+        pair = type(batch) is tuple and len(batch) == 2 and self.labels_getter == "default"
+        return (mixed, targets) if pair else rebuilt(batch, change)
+
+    def collate(self, samples: list):
         """Stack samples and mix them: pass ``mixer.collate`` to a DataLoader as ``collate_fn``.
 
         Raises:
             ValueError: as a call does; so for every mixer with ``needs_saliency``, as a data loader has no network.
         """
-        return self(*default_collate(samples))
+        return self(default_collate(samples))
 
     def _own_generator(self) -> torch.Generator:
         worker = get_worker_info()
@@ -159,6 +191,51 @@ class Mixer:
             state = self.__dict__["_state"] = (origin, rng.generator(repr(self), self.seed, *origin))
         return state[1]
 
+    def stream_state(self) -> Tensor | None:
+        """Where the mixer's own generator is, as uint8 numbers; None before it has drawn anything.
+
+        A risk keeps it in its ``state_dict``, so that a loop that is started again goes on with new mixes.
+        """
+        if "_state" not in self.__dict__:
+            return None
+        rank = torch.tensor([self._rank()]).view(torch.uint8)
+        return torch.cat([rank, self.__dict__["_state"][1].get_state()])
+
+    def set_stream_state(self, state: Tensor | None) -> None:
+        """Go on from where :meth:`stream_state` was, in this process; from the start for None.
+
+        On another rank than that which was saved the mixer goes on with a stream of its own, which has not been drawn
+        from either.
+
+        Raises:
+            ValueError: for anything but what :meth:`stream_state` gives.
+
+        Example:
+            >>> from mixlab.mixers import Mixup
+            >>> images, mixer, again = torch.rand(4, 3), Mixup(), Mixup()
+            >>> _ = mixer.draw(images)
+            >>> again.set_stream_state(mixer.stream_state())
+            >>> torch.equal(mixer.draw(images).shares, again.draw(images).shares)
+            True
+        """
+        self.__dict__.pop("_state", None)
+        if state is None:
+            return
+        if state.dtype != torch.uint8 or state.ndim != 1 or len(state) < 9:
+            raise ValueError(f"expected what stream_state() gives, received {tuple(state.shape)} {state.dtype}")
+        state, rank = state.cpu(), self._rank()
+        saved = int(state[:8].clone().view(torch.int64))
+        if saved == rank:
+            stream = torch.Generator()
+            try:
+                stream.set_state(state[8:].clone())
+            except RuntimeError as error:
+                raise ValueError(f"expected what stream_state() gives, received another state: {error}") from None
+        else:
+            digest = hashlib.blake2b(state.numpy().tobytes(), digest_size=8).hexdigest()
+            stream = rng.generator(repr(self), self.seed, rank, digest)
+        self.__dict__["_state"] = ((rank, "main"), stream)
+
     def _rank(self) -> int:
         """Which process of a training this is, or which one pickled this mixer for its worker."""
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -167,7 +244,10 @@ class Mixer:
 
     def __getstate__(self) -> dict:
         """What the mixer is, on every process: neither its generator nor the rank it was told."""
-        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+        own = {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+        if own.get("labels_getter") == "default":  # the class's: a mixer is what it was before there were any
+            del own["labels_getter"]
+        return own
 
     def __reduce__(self) -> tuple:
         return _unpickled, (type(self), self.__getstate__(), self._rank())

@@ -103,7 +103,7 @@ def to_config(mixer: Mixer) -> dict:
             is a tensor becomes nested lists, or a number if it has no axes; lists come back as a float32 tensor.
 
     Raises:
-        ValueError: for a mixer that has no name here, or a teacher that has no file.
+        ValueError: for a mixer that has no name here or a ``labels_getter``, or a teacher that has no file.
 
     Example:
         >>> to_config(Sometimes(CutMix(), 0.5))
@@ -115,6 +115,8 @@ def to_config(mixer: Mixer) -> dict:
     if type(mixer) not in names:
         raise ValueError(f"expected a mixer of {sorted(names.values())}, received {mixer!r}")
     config = {"name": names[type(mixer)]}
+    if mixer.labels_getter != "default":
+        raise ValueError(f"expected a mixer without a labels_getter, which is no plain data, received one of {mixer!r}")
     for each in fields(mixer):
         plain = _plain(getattr(mixer, each.name))
         if plain != _plain(each.default):

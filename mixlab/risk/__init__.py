@@ -9,7 +9,7 @@ from mixlab.risk.distillation import DistillationRisk
 from mixlab.risk.empirical import EmpiricalRisk
 from mixlab.risk.generated import GeneratedRisk
 from mixlab.risk.lamix import LaMixRisk
-from mixlab.risk.loss import soft_cross_entropy
+from mixlab.risk.loss import SoftCrossEntropy, soft_cross_entropy
 from mixlab.risk.manifold import ManifoldRisk
 from mixlab.risk.registry import build_risk
 from mixlab.risk.saliency import SaliencyRisk
@@ -26,6 +26,7 @@ __all__ = [
     "Risk",
     "SaliencyRisk",
     "SampledRisk",
+    "SoftCrossEntropy",
     "VicinalRisk",
     "build_risk",
     "soft_cross_entropy",

@@ -15,6 +15,7 @@ from mixlab.data.augment import AUGMENTATIONS, normalise
 from mixlab.data.split import Split
 from mixlab.mixers.base import check_non_negative
 from mixlab.models import Teacher
+from mixlab.models.logits import as_logits
 from mixlab.risk.base import Risk
 from mixlab.risk.empirical import distributions
 from mixlab.risk.loss import soft_cross_entropy
@@ -140,7 +141,7 @@ class DistillationRisk(Risk):
         if len(own) and len(mixed) and own.shape[1:] != mixed.shape[1:]:
             raise ValueError(f"expected a set of images of shape {tuple(own.shape[1:])}, as the batch's, received "
                              f"{tuple(mixed.shape[1:])}")
-        logits = model(torch.cat([own, mixed]))
+        logits = as_logits(model(torch.cat([own, mixed])))
         of_own, of_mixed, classes = logits[:len(own)], logits[len(own):], logits.shape[1]
         terms = []
         if self.clean:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Callable
+
 from torch import Generator, Tensor, nn
 from torch.nn.functional import one_hot
 
+from mixlab.batches import images_and_labels
+from mixlab.labels import plain_labels
+from mixlab.models.logits import as_logits
 from mixlab.risk.base import Risk
-from mixlab.risk.loss import soft_cross_entropy
+from mixlab.risk.loss import ask, checked_loss, smoothed
 
 
 class EmpiricalRisk(Risk):
@@ -18,9 +22,10 @@ class EmpiricalRisk(Risk):
 
     Args:
         label_smoothing: s in [0, 1].
+        loss: what is put in the place of the cross-entropy, see `VicinalRisk`.
 
     Raises:
-        ValueError: if `label_smoothing` is outside [0, 1].
+        ValueError: if `label_smoothing` is outside [0, 1], or `loss` cannot be called.
 
     Example:
         >>> import torch
@@ -29,35 +34,38 @@ class EmpiricalRisk(Risk):
         1.3863
     """
 
-    def __init__(self, label_smoothing: float = 0.0):
+    def __init__(self, label_smoothing: float = 0.0, *, loss: Callable[[Tensor, Tensor], Tensor] | None = None):
         super().__init__()
         if not 0.0 <= label_smoothing <= 1.0:
             raise ValueError(f"expected label_smoothing in [0, 1], received {label_smoothing}")
         self.label_smoothing = label_smoothing
+        if loss is not None:
+            self.loss = checked_loss(loss)
 
     def forward(self, model: nn.Module, batch: tuple[Tensor, ...], *, step: int = 0,
                 generator: Generator | None = None) -> Tensor:
-        """Loss of `model` on `batch` = (images, labels, ...); labels (B,) of any integer type or soft (B, C).
+        """Loss of `model` on the images and labels of a batch, see `mixlab.batches` and `mixlab.labels`.
 
         Nothing is drawn and no step is told from another: `step` and `generator` are there because every risk is
         called alike.
 
         Raises:
-            ValueError: if an integer label is outside [0, C) (checked on the CPU, as in `Mix.targets`), or float labels
-                are not (B, C), or labels are bool.
+            ValueError: if an integer label is outside [0, C) (checked on the CPU, as in `Mix.targets`), labels have
+                another shape or dtype, the batch has no images or labels, or the model returns no logits.
         """
-        images, labels = batch[:2]
-        logits = model(images)
+        images, labels = images_and_labels(batch)
+        logits = as_logits(model(images))
         targets = distributions(labels, logits.shape[1])
-        smoothed = targets * (1 - self.label_smoothing) + self.label_smoothing / logits.shape[1]
-        return soft_cross_entropy(logits, smoothed)
+        return ask(getattr(self, "loss", None), logits, smoothed(targets, self.label_smoothing))
 
     def extra_repr(self) -> str:
-        return f"label_smoothing={self.label_smoothing:g}"
+        loss = getattr(self, "loss", nn.Identity())
+        loss = "" if isinstance(loss, nn.Module) else f", loss={loss!r}"  # a module prints itself
+        return f"label_smoothing={self.label_smoothing:g}{loss}"
 
 
 def distributions(labels: Tensor, num_classes: int) -> Tensor:
-    """Soft float32 labels (B, num_classes) of integer labels (B,), or soft ones as they are.
+    """Soft float32 labels (B, num_classes) of class indices (B,) or (B, 1), or soft and one-hot ones as they are.
 
     Raises:
         ValueError: as `EmpiricalRisk.forward` says.
@@ -68,12 +76,11 @@ def distributions(labels: Tensor, num_classes: int) -> Tensor:
         tensor([[0., 0., 1.],
                 [1., 0., 0.]])
     """
-    soft = labels.is_floating_point()
-    wanted = labels.shape[1:] == (num_classes,) if soft else labels.ndim == 1
-    if not wanted or labels.dtype == torch.bool:
-        raise ValueError(f"expected soft labels (B, {num_classes}) or integer labels (B,), "
-                         f"received {labels.dtype} of shape {tuple(labels.shape)}")
-    if soft:
+    labels = plain_labels(labels, num_classes)
+    if labels.ndim == 2:
+        if labels.shape[1] != num_classes:
+            raise ValueError(f"expected labels of shape (B, {num_classes}) for {num_classes} logits, received "
+                             f"{tuple(labels.shape)}")
         return labels.float()
     try:
         return one_hot(labels.long(), num_classes).float()

@@ -17,6 +17,7 @@ from mixlab.generator.law import BACKGROUNDS, check_law, soft_labels
 from mixlab.generator.stored import SampleGenerator
 from mixlab.mixers.base import check_non_negative
 from mixlab.models import Teacher
+from mixlab.models.logits import as_logits
 from mixlab.risk.base import Risk
 from mixlab.risk.empirical import distributions
 from mixlab.risk.loss import soft_cross_entropy
@@ -155,7 +156,7 @@ class GeneratedRisk(Risk):
         """
         mixed, given = self._mixed(model, *batch[:2], generator)
         if not self.weight:
-            logits = model(mixed)
+            logits = as_logits(model(mixed))
             return self.base * soft_cross_entropy(logits, given(logits.shape[1]))
         images, labels, rows = self._own(batch, generator)
         if self.generator_net is None:  # clean images, whose labels can wait until the number of classes is known
@@ -172,14 +173,14 @@ class GeneratedRisk(Risk):
             return self.weight * soft_cross_entropy(logits, self._target(drawn, labels))
 
         if not self.base:
-            return second(model(made))
+            return second(as_logits(model(made)))
         if self.statistics == "joint":
-            logits = model(torch.cat([mixed, made]))
+            logits = as_logits(model(torch.cat([mixed, made])))
             first, logits = logits.split([len(mixed), len(made)])
             return self.base * soft_cross_entropy(first, given(first.shape[1])) + second(logits)
         with _batch_statistics(model, self.statistics):
-            auxiliary = _without_graph(second(model(made)), model)
-        logits = model(mixed)
+            auxiliary = _without_graph(second(as_logits(model(made))), model)
+        logits = as_logits(model(mixed))
         return self.base * soft_cross_entropy(logits, given(logits.shape[1])) + auxiliary
 
     def _mixed(self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator | None):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
+from mixlab.batches import images_and_labels
 from mixlab.checks import real, whole
 from mixlab.mixers import Average, Mixer
 from mixlab.models import initialise, tap
+from mixlab.models.logits import as_logits
 from mixlab.models.tap import find_layer
 from mixlab.risk.base import Risk
 from mixlab.risk.loss import soft_cross_entropy
@@ -120,10 +122,10 @@ class LaMixRisk(Risk):
             ValueError: if the network has no layer of that name, the layer's input has another width, the number of
                 logits is another one, or whatever the mixer finds wrong with the batch.
         """
-        images, labels = batch[:2]
+        images, labels = images_and_labels(batch, getattr(self.mixer, "labels_getter", "default"))
         mix = mix_of_step(self.mixer, images, labels, step=step, clean=self.clean, generator=generator)
         with tap(model, self.layer, input=True) as embedding:
-            logits = model(mix.apply(images))
+            logits = as_logits(model(mix.apply(images)))
         local = mix.targets(labels, num_classes=self.head.out_features)
         return soft_cross_entropy(logits, self.targets(local, embedding.value))
 

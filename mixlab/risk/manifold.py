@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Generator, Tensor, nn
 
+from mixlab.batches import images_and_labels
+from mixlab.models.logits import as_logits
 from mixlab.risk.base import Risk
 from mixlab.risk.loss import soft_cross_entropy
 
@@ -38,8 +40,10 @@ class ManifoldRisk(Risk):
         Raises:
             ValueError: whatever the mixer finds wrong with the model or the batch.
         """
-        images, labels = batch[:2]
+        mixer = getattr(self.manifold, "mixer", None)
+        images, labels = images_and_labels(batch, getattr(mixer, "labels_getter", "default"))
         logits, mix = self.manifold(model, images, labels, generator=generator)
+        logits = as_logits(logits)
         return soft_cross_entropy(logits, mix.targets(labels, num_classes=logits.shape[1]))
 
     def extra_repr(self) -> str:

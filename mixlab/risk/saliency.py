@@ -9,8 +9,10 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor, nn
 
+from mixlab.batches import images_and_labels
 from mixlab.checks import numbers, real
 from mixlab.mix import Mix
+from mixlab.models.logits import as_logits
 from mixlab.risk.base import Risk
 from mixlab.risk.empirical import distributions
 from mixlab.risk.loss import soft_cross_entropy
@@ -104,7 +106,7 @@ class SaliencyRisk(Risk):
                 epsilon for another number of channels, or whatever the mixer finds wrong with the batch or its
                 saliency.
         """
-        images, labels = batch[:2]
+        images, labels = images_and_labels(batch, getattr(self.mixer, "labels_getter", "default"))
         if self.clean:
             clean, gradient = _clean_pass(model, images, labels)
         else:
@@ -112,7 +114,7 @@ class SaliencyRisk(Risk):
         mix = self.mixer.draw(images, labels, saliency=gradient_saliency(gradient), generator=generator)
         if self.adversarial:
             mix = self._disturbed(mix, gradient, generator)
-        logits = model(mix.apply(images, noise=True))
+        logits = as_logits(model(mix.apply(images, noise=True)))
         mixed = soft_cross_entropy(logits, mix.targets(labels, num_classes=logits.shape[1]))
         return mixed if clean is None else mixed + self.clean * clean
 
@@ -158,7 +160,7 @@ def _clean_pass(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tenso
     weight collects both, so that processes average the sum, and once.
     """
     inputs = differentiable(images)
-    logits = model(inputs)
+    logits = as_logits(model(inputs))
     loss = soft_cross_entropy(logits, distributions(labels, logits.shape[1]))
     weights = [each for each in model.parameters() if each.requires_grad]
     gradient, *slopes = torch.autograd.grad(loss, [inputs, *weights], allow_unused=True)

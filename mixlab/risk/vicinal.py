@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Generator, Tensor, nn
 
+from mixlab.batches import images_and_labels
 from mixlab.checks import real
 from mixlab.mix import Mix
+from mixlab.models.logits import as_logits
 from mixlab.risk.base import Risk
-from mixlab.risk.loss import soft_cross_entropy
+from mixlab.risk.loss import ask, checked_loss, smoothed
 
 
 class VicinalRisk(Risk):
@@ -24,9 +28,14 @@ class VicinalRisk(Risk):
         mixer: anything with `draw(images, labels, generator=g) -> Mix`.
         label_smoothing: s in [0, 1]; a target ŷ becomes (1 - s) ŷ + s / C, mixed or not.
         clean: whether every other mini-batch is clean.
+        loss: called with logits (B, C) and soft targets (B, C) float32, gives one number; by default
+            `soft_cross_entropy`. `torch.nn.BCEWithLogitsLoss()` treats every class by itself. Of a
+            `torch.nn.CrossEntropyLoss` the settings are taken and not its call: with soft targets that divides by the
+            number of rows, and with class indices by the sum of their weights, so that switching mixing on would
+            rescale the loss (see `SoftCrossEntropy`).
 
     Raises:
-        ValueError: if `label_smoothing` is outside [0, 1], or `clean` is no bool.
+        ValueError: if `label_smoothing` is outside [0, 1], `clean` is no bool, or `loss` cannot be called.
 
     Example:
         >>> import torch
@@ -36,12 +45,17 @@ class VicinalRisk(Risk):
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
         >>> round(risk(model, (images, labels)).item(), 4)
         0.6931
+        >>> rare = torch.tensor([1.0, 9.0])  # the second class counts nine times
+        >>> weighted = VicinalRisk(Mixup(alpha=1.0), loss=nn.CrossEntropyLoss(weight=rare))
+        >>> round(weighted(model, (images, labels)).item(), 4)  # a mean with weights: equal losses stay what they are
+        0.6931
     """
 
     # Of the class, and of a risk only where they differ: runs from before there were options stay the same runs.
     label_smoothing, clean = 0.0, False
 
-    def __init__(self, mixer, label_smoothing: float = 0.0, clean: bool = False):
+    def __init__(self, mixer, label_smoothing: float = 0.0, clean: bool = False, *,
+                 loss: Callable[[Tensor, Tensor], Tensor] | None = None):
         super().__init__()
         if not real(label_smoothing) or not 0 <= label_smoothing <= 1:
             raise ValueError(f"expected label_smoothing in [0, 1], received {label_smoothing!r}")
@@ -51,24 +65,28 @@ class VicinalRisk(Risk):
             self.label_smoothing = float(label_smoothing)
         if clean:
             self.clean = True
+        if loss is not None:
+            self.loss = checked_loss(loss)
 
     def forward(self, model: nn.Module, batch: tuple[Tensor, ...], *, step: int = 0,
                 generator: Generator | None = None) -> Tensor:
         """Loss of `model` on one draw of the mixer; all randomness comes from `generator`.
 
         Raises:
-            ValueError: whatever the mixer finds wrong with the batch.
+            ValueError: if the model returns no logits, the loss no number, the batch has no images or labels, or
+                whatever the mixer finds wrong with them.
         """
-        images, labels = batch[:2]
+        images, labels = images_and_labels(batch, getattr(self.mixer, "labels_getter", "default"))
         mix = mix_of_step(self.mixer, images, labels, step=step, clean=self.clean, generator=generator)
-        logits = model(mix.apply(images))
+        logits = as_logits(model(mix.apply(images)))
         targets = mix.targets(labels, num_classes=logits.shape[1])
-        smoothed = (1 - self.label_smoothing) * targets + self.label_smoothing / logits.shape[1]
-        return soft_cross_entropy(logits, smoothed)
+        return ask(getattr(self, "loss", None), logits, smoothed(targets, self.label_smoothing))
 
     def extra_repr(self) -> str:
         smoothing = f", label_smoothing={self.label_smoothing:g}" if self.label_smoothing else ""
-        return f"{self.mixer!r}{smoothing}{', clean=True' if self.clean else ''}"
+        loss = getattr(self, "loss", nn.Identity())
+        loss = "" if isinstance(loss, nn.Module) else f", loss={loss!r}"  # a module prints itself
+        return f"{self.mixer!r}{smoothing}{', clean=True' if self.clean else ''}{loss}"
 
 
 def mix_of_step(mixer, images: Tensor, labels: Tensor, *, step: int, clean: bool, generator: Generator | None) -> Mix:

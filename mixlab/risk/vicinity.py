@@ -13,7 +13,9 @@ from typing import Protocol
 import torch
 from torch import Generator, Tensor, nn
 
+from mixlab.batches import images_and_labels
 from mixlab.checks import whole
+from mixlab.models.logits import as_logits
 from mixlab.risk.base import Risk
 from mixlab.risk.empirical import distributions
 from mixlab.risk.loss import soft_cross_entropy
@@ -158,8 +160,8 @@ class SampledRisk(Risk):
         """
         if generator is None:
             raise ValueError("expected a generator to sample the vicinity with, received None")
-        drawn, targets = self.vicinity.sample(*batch[:2], self.num_classes, generator)
-        return soft_cross_entropy(model(drawn), targets)
+        drawn, targets = self.vicinity.sample(*images_and_labels(batch), self.num_classes, generator)
+        return soft_cross_entropy(as_logits(model(drawn)), targets)
 
     def extra_repr(self) -> str:
         return f"{self.vicinity!r}, num_classes={self.num_classes}"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mixlab.data.augment import normalise
 from mixlab.models import inference
+from mixlab.models.logits import as_logits
 
 #: Bins of the expected calibration error.
 BINS = 15
@@ -54,7 +55,8 @@ def predict(model: nn.Module, split, *, mean, std, batch_size: int = 500) -> Ten
         (N, classes) float32 on the model's device. The modes of the model's parts are what they were before.
 
     Raises:
-        ValueError: for images, means or standard deviations that `mixlab.data.normalise` refuses.
+        ValueError: for images, means or standard deviations that `mixlab.data.normalise` refuses, or a model that
+            returns no logits.
 
     Example:
         >>> from types import SimpleNamespace
@@ -65,7 +67,7 @@ def predict(model: nn.Module, split, *, mean, std, batch_size: int = 500) -> Ten
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     with inference(model):
         batches = split.images.split(batch_size)
-        return torch.cat([model(normalise(images.to(device), mean, std)).float() for images in batches])
+        return torch.cat([as_logits(model(normalise(images.to(device), mean, std))).float() for images in batches])
 
 
 def totals(logits: Tensor, labels: Tensor) -> Tensor:

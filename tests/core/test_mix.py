@@ -140,15 +140,98 @@ def test_copying_boxes_gathering_pixels_and_dense_masks_agree(dtype, k, size, me
     assert mixed.is_contiguous(memory_format=memory_format)
 
 
-@pytest.mark.parametrize("k", [2, 3])
-@pytest.mark.parametrize("size", [(70, 60), (224, 200)], ids=str)
-def test_pasting_keeps_the_kind_of_torchvisions_images(k, size):
-    images = tv_tensors.Image(random_images((3, 3, *size), torch.float32, seeded()))
-    mix = Mix(_sources(3, k), PastedBoxes(random_boxes(3, k - 1, size, seeded(k)), size))
-    assert type(mix.apply(images)) is tv_tensors.Image
-    parameter = torch.nn.Parameter(images.as_subclass(torch.Tensor))
-    with torch.no_grad():
-        assert type(mix.apply(parameter)) is torch.Tensor
+class Lit(torch.Tensor):
+    """A subclass of somebody's own."""
+
+
+class Heat(tv_tensors.TVTensor):
+    """A kind of torchvision's that torchvision does not know, as its documentation shows how to write one."""
+
+
+SUBCLASSES = {
+    tv_tensors.Image: tv_tensors.Image, tv_tensors.Mask: tv_tensors.Mask, tv_tensors.Video: tv_tensors.Video,
+    Heat: Heat, Lit: Lit, torch.nn.Parameter: torch.Tensor, torch.nn.Buffer: torch.Tensor,
+}
+every_form = pytest.mark.parametrize("form", ["constant", "nested", "pasted", "owners", "soft", "transported"])
+any_size = pytest.mark.parametrize("size", [(4, 6), (32, 32), (70, 60), (224, 200)], ids=str)
+
+
+def _as(kind, tensor):
+    return tensor.as_subclass(kind) if kind in (Lit, Heat) else kind(tensor)
+
+
+@every_form
+@pytest.mark.parametrize("k", [1, 2, 3])
+@any_size
+@pytest.mark.parametrize("kind", SUBCLASSES, ids=lambda kind: kind.__name__)
+def test_the_type_of_what_comes_out_does_not_depend_on_the_size_of_what_goes_in(form, k, size, kind):
+    """Neither on masks, fill, layout, or whether gradients are followed."""
+    shape = (3, 2, 3, *size) if kind is tv_tensors.Video else (3, 3, *size)
+    plain = torch.rand(shape, generator=seeded())
+    layout = torch.contiguous_format if plain.ndim == 5 else torch.channels_last
+    for anchored, boxes in ((True, k - 1), (False, k - 1), (True, k)):
+        mix = _mix(form, k=k, size=size, anchored=anchored, boxes=boxes, fill=0.5)
+        for images in (plain, plain.to(memory_format=layout)):
+            expected = mix.apply(images)
+            assert type(expected) is torch.Tensor
+            followed = mix.apply(_as(kind, images).requires_grad_())
+            assert followed.requires_grad
+            with torch.no_grad():
+                fast = mix.apply(_as(kind, images))
+            for mixed in (fast, followed.detach()):
+                assert type(mixed) is SUBCLASSES[kind] and mixed.stride() == expected.stride()
+                torch.testing.assert_close(mixed.as_subclass(torch.Tensor), expected, rtol=0, atol=1e-6)
+
+
+@every_form
+@any_size
+def test_one_who_asks_torchvision_for_its_own_types_gets_them(form, size):
+    images, mix = tv_tensors.Image(torch.rand(3, 3, *size, generator=seeded())), _mix(form, size=size)
+    with tv_tensors.set_return_type("TVTensor"):
+        assert type(mix.apply(images)) is tv_tensors.Image
+    assert torch.equal(mix.apply(images), mix.apply(images.as_subclass(torch.Tensor)))
+
+
+@every_form
+@pytest.mark.parametrize("size", [(4, 6), (70, 60)], ids=str)
+@pytest.mark.parametrize("kind", SUBCLASSES, ids=lambda kind: kind.__name__)
+def test_gradients_reach_a_subclass_of_tensors(form, size, kind):
+    mix, plain = _mix(form, size=size), torch.rand(3, 3, *size, generator=seeded()).requires_grad_()
+    weight = torch.rand(3, 3, *size, generator=seeded(1))
+    (mix.apply(plain) * weight).sum().backward()
+    own = _as(kind, plain.detach()).requires_grad_()
+    (mix.apply(own) * weight).sum().backward()
+    torch.testing.assert_close(own.grad.as_subclass(torch.Tensor), plain.grad)
+
+
+@pytest.mark.parametrize("form", ["constant", "nested", "soft"])
+def test_the_noise_of_a_mix_leaves_the_type_alone(form):
+    images = tv_tensors.Image(torch.rand(3, 2, 5, 7, generator=seeded()))
+    mix = replace(_mix(form), noise=torch.ones(3, 2, 5, 7))
+    mixed = mix.apply(images, noise=True)
+    assert type(mixed) is tv_tensors.Image and torch.equal(mixed, mix.apply(images) + 1)
+
+
+@every_form
+def test_coordinates_are_no_images(form):
+    """Boxes of (B, 4) would pass for features, and a blend of corners is the corner of nothing."""
+    mix, canvas = _mix(form), {"format": "XYXY", "canvas_size": (5, 7)}
+    boxes = tv_tensors.BoundingBoxes(torch.zeros(3, 4), **canvas)
+    points = tv_tensors.KeyPoints(torch.zeros(3, 2), canvas_size=(5, 7))
+    for coordinates, name in ((boxes, "BoundingBoxes"), (points, "KeyPoints")):
+        with pytest.raises(ValueError, match=f"expected images, .*received {name}: .*masks cannot mix"):
+            mix.apply(coordinates)
+
+
+@pytest.mark.parametrize("form", ["constant", "nested", "soft"])
+@pytest.mark.parametrize("kind", [torch.nn.Parameter, Lit], ids=lambda kind: kind.__name__)
+def test_subclasses_are_compiled_as_one_graph(form, kind, compiler):
+    mix = _mix(form, size=(70, 64))
+    images = _as(kind, torch.rand(3, 3, 70, 64, generator=seeded()))
+    expected = mix.apply(images)
+    mixed = compiler(mix.apply)(images)
+    assert type(mixed) is type(expected) is SUBCLASSES[kind]
+    torch.testing.assert_close(mixed, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if dtype != torch.bool], ids=str)
@@ -965,16 +1048,16 @@ def test_owners_exist_only_where_a_pixel_has_one():
 @pytest.mark.parametrize(
     "labels, classes, message",
     [
-        (torch.zeros(3), 4, r"expected integer class labels or \(B, C\) probabilities.*float32"),
-        (torch.zeros(3, dtype=torch.bool), 4, "expected integer class labels .*bool"),
+        (torch.zeros(3), 4, "expected labels of one axis to be class indices of an integer dtype.*float32"),
+        (torch.zeros(3, dtype=torch.bool), 4, "expected labels of one axis to be class indices .*bool"),
         (torch.tensor([0, 4, 1]), 4, r"expected labels in 0\.\.3, received values from 0 to 4"),
         (torch.tensor([0, -1, 1]), 4, r"expected labels in 0\.\.3, received values from -1 to 1"),
         (torch.tensor([0, 2, 1]), None, "expected num_classes"),
         *((torch.tensor([0, 2, 1]), wrong, f"expected an integer num_classes >= 1, received {wrong!r}")
           for wrong in (3.5, 3.0, -3, 0, True, "3")),
         (torch.zeros(3, 4), 4.0, "expected an integer num_classes >= 1, received 4.0"),
-        (torch.zeros(3, 4, dtype=torch.int64), None, r"probabilities of shape \(3, C\).*int64"),
-        (torch.zeros(3, 4), 5, r"probabilities of shape \(3, 5\), received \(3, 4\)"),
+        (torch.full((3, 4), 2), None, r"expected integers \(B, C\) that are 1 .* received shape \(3, 4\) torch.int64"),
+        (torch.zeros(3, 4), 5, r"labels of shape \(3, 5\) for 5 classes, received \(3, 4\)"),
         (torch.zeros(3, 4, 2), 4, r"expected labels of shape \(3,\) or \(3, C\), received \(3, 4, 2\)"),
     ],
 )

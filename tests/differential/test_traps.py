@@ -22,6 +22,7 @@ from oracle import (
     unchanged_global_rng,
 )
 from timm.data.mixup import Mixup as TimmMixup
+from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from mixlab import Mix
@@ -222,8 +223,10 @@ def test_trap_13_a_third_tensor_is_refused_and_a_mix_mixes_it():
     """Trap 13: a segmentation mask beside the images comes back unmixed and unmentioned."""
     images, labels = probe(4, (8, 8)), torch.arange(4)
     regions = torch.arange(4)[:, None, None].expand(4, 8, 8).contiguous()
-    with pytest.raises(ValueError, match="expected images and labels, received"):
+    with pytest.raises(ValueError, match="expected beside images .* received a plain tensor of shape"):
         CutMix(num_classes=4)(images, labels, regions)
+    mixed, _, said = CutMix(num_classes=4)(images, labels, tv_tensors.Mask(regions))
+    assert torch.equal(said, mixed.argmax(1))
     mix = CutMix().draw(images, generator=seeded())
     assert torch.equal(mix.apply(regions), mix.apply(images).argmax(1))
     _, _, theirs = _torchvision(v2.CutMix(num_classes=4), images, labels, regions)
@@ -246,7 +249,7 @@ def test_trap_15_integer_labels_of_any_dtype_floats_refused_and_alpha_zero_is_er
     expected = mix.targets(torch.tensor([0, 2, 1, 1]), 3)
     for dtype in (torch.uint8, torch.int8, torch.int16, torch.int32):
         assert torch.equal(mix.targets(torch.tensor([0, 2, 1, 1], dtype=dtype), 3), expected)
-    with pytest.raises(ValueError, match="expected integer class labels"):
+    with pytest.raises(ValueError, match="expected labels of one axis to be class indices"):
         mix.targets(torch.tensor([0.2, 2.0, 1.9, 1.0]), 3)
     assert torch.equal(Mixup(0.0).draw(images, generator=seeded()).apply(images), images)
     of_floats, of_integers = (

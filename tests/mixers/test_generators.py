@@ -259,6 +259,8 @@ EQUAL = [
     (DMixup(numpy.int64(3), 1), DMixup(3, 1.0)),
     (CutMix(seed=numpy.int64(3), num_classes=numpy.int32(4)), CutMix(seed=3, num_classes=4)),
     (Cutout(numpy.int64(5)), Cutout(5)),
+    (Cutout(numpy.float32(0.25)), Cutout(0.25)),
+    (Cutout(0.5), Cutout()),
     (GridMask(numpy.float64(0.5), [0.25, 1]), GridMask(0.5, (0.25, 1.0))),
     (SMOTE(numpy.int64(2)), SMOTE(2)),
     (Sometimes(Mixup(1), 1), Sometimes(Mixup(1.0), 1.0)),

@@ -286,6 +286,68 @@ def test_cutout_hides_the_expected_area_of_a_clipped_square(side, size):
         assert_probabilities([float(hidden[i, j]) * 20_000], [p], 20_000)
 
 
+PARTS = [
+    (0.5, (32, 32), 16), (0.5, (28, 28), 14), (0.5, (8, 8), 4), (0.5, (12, 40), 6), (0.5, (40, 12), 6),
+    (0.25, (224, 224), 56), (0.3, (9, 11), 3), (0.01, (9, 9), 1), (0.5, (1, 9), 1), (0.99, (20, 21), 20),
+]
+
+
+@pytest.mark.parametrize("part, size, pixels", PARTS, ids=str)
+def test_cutouts_side_may_be_a_part_of_the_shorter_side(part, size, pixels):
+    assert same_mix(_draw(Cutout(part), 200, size), _draw(Cutout(pixels), 200, size))
+
+
+def test_cutout_hides_half_of_the_shorter_side_unless_it_is_told():
+    for size in ((8, 8), (28, 28), (32, 48)):
+        assert same_mix(_draw(Cutout(), 200, size), _draw(Cutout(min(size) // 2), 200, size))
+
+
+def test_a_side_in_pixels_prints_and_draws_what_it_always_has():
+    """The mixer's own generator starts from what is printed: these are the boxes before sides could be parts."""
+    assert repr(Cutout(16)) == "Cutout(num_classes=None, seed=0, side=16, fill=0.0)"
+    boxes = Cutout(16).draw(torch.zeros(3, 1, 32, 32)).form.boxes
+    assert boxes.tolist() == [[[2, 0, 18, 9]], [[1, 10, 17, 26]], [[0, 0, 9, 8]]]
+
+
+SMALL_SIZES = [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 3), (3, 5), (4, 4), (5, 2), (7, 7)]
+
+
+@pytest.mark.parametrize("size", SMALL_SIZES, ids=str)
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 5, 6, 8, 16, 0.2, 0.5, 0.7, 0.95])
+def test_cutout_refuses_images_of_which_a_square_can_leave_nothing(side, size):
+    pixels = side if side >= 1 else max(1, round(side * min(size)))
+
+    def covered(centre, extent):
+        return centre - pixels // 2 <= 0 and centre - pixels // 2 + pixels >= extent
+
+    centres = itertools.product(*map(range, size))
+    if any(covered(row, size[0]) and covered(column, size[1]) for row, column in centres):
+        received = rf"a height and width of \({size[0]}, {size[1]}\) for a side of {pixels} \(side={side}\)"
+        with pytest.raises(ValueError, match=f"something is left to see, received {received}"):
+            _draw(Cutout(side), 2, size)
+    else:
+        assert bool((_draw(Cutout(side), 500, size).shares > 0).all())
+
+
+@pytest.mark.parametrize("size", SMALL_SIZES, ids=str)
+@pytest.mark.parametrize("ratio", [0.05, 0.1, 0.125, 0.2, 0.25, 0.3, 0.5, 0.6, 0.75, 0.9])
+@pytest.mark.parametrize("periods", [(0.2, 0.4), (0.4, 1.0), (0.75, 1.0), (1.0, 1.0)], ids=str)
+def test_gridmask_refuses_what_can_leave_nothing_and_only_that(ratio, size, periods):
+    """Every period and every offset of a grid, tried one by one."""
+    low, high = (max(2, round(period * min(size))) for period in periods)
+
+    def covered(period, hidden, extent):
+        return any(all((place + offset) % period < hidden for place in range(extent)) for offset in range(period))
+
+    grids = [(period, period - round(ratio * period)) for period in range(low, high + 1)]
+    if any(covered(*grid, size[0]) and covered(*grid, size[1]) for grid in grids):
+        received = rf"a ratio of {ratio} and periods of {low} to {high} pixels for a height and width of \({size[0]}, "
+        with pytest.raises(ValueError, match=f"leaves something to see, received {received}"):
+            _draw(GridMask(ratio, periods), 2, size)
+    else:
+        assert bool((_draw(GridMask(ratio, periods), 500, size).shares > 0).all())
+
+
 @pytest.mark.parametrize("ratio", [0.3, 0.5, 0.6, 0.8])
 def test_gridmask_keeps_the_closed_form_of_every_period(ratio):
     """Of d² pixels, (d - round(r d))² are hidden; over uniform offsets that is exact for any image size."""

@@ -27,6 +27,8 @@ from oracle import (
     targets_by_hand,
     unchanged_global_rng,
 )
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from mixlab import Mix, mixers, priors
 from mixlab.masks import Constant, Soft
@@ -60,6 +62,11 @@ INTEGERS = [torch.uint8, torch.int64, torch.bool]
 
 def _labels(batch, seed=0):
     return torch.randint(0, CLASSES, (batch,), generator=seeded(seed))
+
+
+def _size(name, size):
+    """A height and width that a mixer can cut, and of which it leaves something: else is an error (test_laws)."""
+    return (1, 9) if name in HIDING and size == (1, 1) else size_for(name, size)
 
 
 def _draw(name, images, seed=0, labels=None):
@@ -97,7 +104,7 @@ def test_slot_0_is_the_row_itself_where_a_mix_says_so(name, batch, seed):
 @every_mixer
 @given(batch=batches, size=image_sizes, seed=seeds)
 def test_shares_are_what_a_probe_image_measures(name, batch, size, seed):
-    size = size_for(name, size)
+    size = _size(name, size)
     mix = _draw(name, probe(batch, size), seed)
     measured = mix.apply(probe(batch, size)).double()
     claimed = share_of_rows(mix)
@@ -114,7 +121,7 @@ def test_shares_are_what_a_probe_image_measures(name, batch, size, seed):
 @every_mixer
 @given(batch=batches, size=image_sizes, seed=seeds)
 def test_weights_are_shares_and_rows_sum_to_one(name, batch, size, seed):
-    size = size_for(name, size)
+    size = _size(name, size)
     mix = _draw(name, torch.zeros(batch, 1, *size), seed)
     assert mix.weights.dtype == mix.shares.dtype == torch.float32 and mix.sources.dtype == torch.int64
     assert bool((mix.weights >= 0).all()) and bool((mix.shares >= 0).all())
@@ -135,7 +142,7 @@ def test_weights_are_shares_and_rows_sum_to_one(name, batch, size, seed):
 @given(batch=batches, seed=seeds)
 def test_label_weights_are_what_an_image_shows_of_each_class(name, batch, seed):
     """Label = index, image = constant of index: own pixels and label must tell the same story."""
-    images, labels = probe(batch, size_for(name, (7, 9))), torch.arange(batch)
+    images, labels = probe(batch, _size(name, (7, 9))), torch.arange(batch)
     mix = _draw(name, images, seed, torch.zeros(batch, dtype=torch.int64))
     targets, shown = mix.targets(labels, batch), mix.apply(images).mean((2, 3))
     if name in DECLARED:
@@ -151,7 +158,7 @@ def test_label_weights_are_what_an_image_shows_of_each_class(name, batch, seed):
 @every_mixer
 @given(batch=batches, size=image_sizes, seed=seeds)
 def test_inputs_stay_and_applying_twice_gives_the_same_bytes(name, batch, size, seed):
-    size = size_for(name, size)
+    size = _size(name, size)
     images, labels = torch.randn(batch, 3, *size, generator=seeded(seed)), _labels(batch, seed)
     kept_images, kept_labels = images.clone(), labels.clone()
     mix = _draw(name, images, seed, labels)
@@ -184,7 +191,7 @@ def test_different_generators_give_different_mixes(name):
 @every_mixer
 @given(batch=batches, size=image_sizes, dtype=st.sampled_from(FLOATS), seed=seeds)
 def test_floating_dtypes_are_kept_and_blends_are_off_by_rounding_alone(name, batch, size, dtype, seed):
-    size = size_for(name, size)
+    size = _size(name, size)
     images = torch.randn(batch, 2, *size, generator=seeded(seed), dtype=torch.float64).to(dtype)
     mix = _draw(name, images, seed)
     mixed = mix.apply(images)
@@ -196,7 +203,7 @@ def test_floating_dtypes_are_kept_and_blends_are_off_by_rounding_alone(name, bat
 @hard_mixers
 @given(batch=batches, size=image_sizes, dtype=st.sampled_from(INTEGERS), seed=seeds)
 def test_hard_mixers_take_images_of_any_dtype(name, batch, size, dtype, seed):
-    images = random_images((batch, 3, *size), dtype, seeded(seed))
+    images = random_images((batch, 3, *_size(name, size)), dtype, seeded(seed))
     mix = _draw(name, images, seed)
     mixed = mix.apply(images)
     assert mixed.dtype == dtype
@@ -239,7 +246,7 @@ def test_strides_are_kept(name, channels, memory_format, size):
 def test_what_mixers_draw_unchecked_passes_the_checks(name):
     for seed in range(4):
         for size in ((12, 10), (1, 9), (1, 1), (33, 20)):
-            mix = _draw(name, torch.zeros(5, 1, *size_for(name, size)), seed)
+            mix = _draw(name, torch.zeros(5, 1, *_size(name, size)), seed)
             assert same_mix(mix, Mix(mix.sources, mix.form, mix.weights, mix.fill))
 
 
@@ -283,13 +290,13 @@ def test_soft_labels_need_no_number_of_classes(name):
     assert targets.shape == (5, 6)
     with pytest.raises(ValueError, match="expected num_classes"):
         ALL_MIXERS[name]()(images, torch.zeros(5, dtype=torch.int64))
-    with pytest.raises(ValueError, match=r"probabilities of shape \(5, 3\), received \(5, 6\)"):
+    with pytest.raises(ValueError, match=r"labels of shape \(5, 3\) for 3 classes, received \(5, 6\)"):
         ALL_MIXERS[name](num_classes=3)(images, torch.rand(5, 6, generator=seeded()).softmax(1))
 
 
 @pytest.mark.parametrize("name", [name for name in ALL_MIXERS if name not in FEWEST])
 def test_a_batch_of_one_is_itself(name):
-    image, label = torch.randn(1, 3, *size_for(name, (9, 7)), generator=seeded()), torch.tensor([2])
+    image, label = torch.randn(1, 3, *_size(name, (9, 7)), generator=seeded()), torch.tensor([2])
     for seed in range(5):
         mix = _draw(name, image, seed, label)
         torch.testing.assert_close(mix.targets(label, 3), torch.eye(3)[label])
@@ -368,6 +375,39 @@ def test_mixers_are_values(name):
     make = ALL_MIXERS[name]
     assert make() == make() and make(seed=1) != make()
     assert pickle.loads(pickle.dumps(make(seed=3))) == make(seed=3)
+
+
+@pytest.mark.parametrize("size", [8, 32, 64, 224])
+@pytest.mark.parametrize("name", mixers.MIXERS)
+def test_images_and_masks_of_torchvision_stay_what_they_are_and_are_transformed_together(name, size):
+    """The type of what comes out does not depend on the size of what goes in: small images take other paths."""
+    plain = torch.rand(4, 3, size, size, generator=seeded())
+    saliency = some_saliency(name, plain)
+    given = tv_tensors.Image(plain)
+    mix = mixers.from_config({"name": name}).draw(given, _labels(4), saliency=saliency, generator=seeded(1))
+    parts = vars(mix) | vars(mix.form)
+    assert {type(part) for part in parts.values() if isinstance(part, torch.Tensor)} == {torch.Tensor}
+    assert type(mix.targets(_labels(4), CLASSES)) is torch.Tensor
+    image = mix.apply(given)
+    assert type(image) is tv_tensors.Image
+    assert same_bytes(image.as_subclass(torch.Tensor), mix.apply(plain)) and type(mix.apply(plain)) is torch.Tensor
+    classes = torch.randint(0, 5, (4, size, size), generator=seeded(2))
+    blended = _blends(mix) or isinstance(mix.form, Soft)
+    for each in (plain,) if blended else (plain, classes, classes.to(torch.uint8)):
+        mask = mix.apply(tv_tensors.Mask(each))
+        assert type(mask) is tv_tensors.Mask and mask.dtype == each.dtype
+        assert same_bytes(mask.as_subclass(torch.Tensor), mix.apply(each))
+        turned = v2.RandomHorizontalFlip(p=1)(image, mask)
+        assert [type(part) for part in turned] == [tv_tensors.Image, tv_tensors.Mask]
+        assert torch.equal(turned[0], image.flip(-1)) and torch.equal(turned[1], mask.flip(-1))
+
+
+@pytest.mark.parametrize("size", [8, 32, 64, 224])
+@pytest.mark.parametrize("name", [name for name in mixers.MIXERS if name not in SALIENT])
+def test_a_called_mixer_keeps_the_type_of_the_images_and_makes_plain_targets(name, size):
+    images = tv_tensors.Image(torch.rand(4, 3, size, size, generator=seeded()))
+    mixed, targets = mixers.from_config({"name": name, "num_classes": CLASSES})(images, _labels(4))
+    assert type(mixed) is tv_tensors.Image and type(targets) is torch.Tensor
 
 
 @every_mixer
@@ -452,13 +492,13 @@ def test_many_sources(kind, k):
     [
         *((lambda wrong=wrong: Mixup(pairing=wrong), r"a pairing of \['distinct', 'permutation'\], received")
           for wrong in ("random", None, ["distinct"], torch.ones(2))),
-        (lambda: mixers.Cutout(0), "expected a side of at least one pixel, received 0"),
-        (lambda: mixers.Cutout(2.5), "expected a side of at least one pixel, received 2.5"),
+        *((lambda wrong=wrong: mixers.Cutout(wrong), rf"expected a side in whole pixels >= 1, .*received {wrong!r}$")
+          for wrong in (0, -1, 2.5, 0.0, 1.0, 16.0, -0.5, INF)),
         (lambda: mixers.GridMask(1.0), r"expected a visible ratio in \(0, 1\), received 1.0"),
         (lambda: mixers.GridMask(0.5, (0.5, 0.4)), r"expected periods .* received \(0.5, 0.4\)"),
         (lambda: mixers.GridMask(0.5, (0.5, 1.4)), r"expected periods .* received \(0.5, 1.4\)"),
-        *((lambda wrong=wrong: mixers.Cutout(wrong), "expected a side of at least one pixel, received")
-          for wrong in ("4", None, True, NAN, [4], torch.tensor(4))),
+        *((lambda wrong=wrong: mixers.Cutout(wrong), r"a part of the image's shorter side in \(0, 1\), received")
+          for wrong in ("4", None, True, NAN, [4], torch.tensor(4), torch.tensor(0.5))),
         *((lambda kind=kind, wrong=wrong: kind(fill=wrong), "expected a number or a tensor as fill, received")
           for kind in (mixers.Cutout, mixers.GridMask) for wrong in ("grey", None, True, [0.5], (0.1, 0.2), 1j)),
         *((lambda wrong=wrong: mixers.GridMask(wrong), r"expected a visible ratio in \(0, 1\), received")
@@ -518,11 +558,13 @@ def test_a_number_of_classes_is_a_positive_integer(name):
             ALL_MIXERS[name](num_classes=count)
 
 
-def test_a_mixer_takes_images_and_labels_and_nothing_else():
+def test_a_mixer_takes_images_and_labels_and_nothing_that_may_have_to_be_mixed():
     images, labels = torch.zeros(2, 3, 8, 8), torch.zeros(2, dtype=torch.int64)
-    for batch in ((images,), (images, labels, labels), ((images, labels, images),)):
-        with pytest.raises(ValueError, match="expected images and labels, received"):
+    for batch in ((images,), ((images, None),)):
+        with pytest.raises(ValueError, match="expected images and labels, .* received"):
             CutMix(num_classes=2)(*batch)
+    with pytest.raises(ValueError, match="expected beside images .* received a plain tensor"):
+        CutMix(num_classes=2)((images, labels, images.clone()))
 
 
 @pytest.mark.parametrize("name", [name for name in ALL_MIXERS if name not in FEWEST])
@@ -539,6 +581,10 @@ def test_a_mixer_is_plain_data_and_back(name):
 
 def test_defaults_are_left_out_and_tensors_come_back():
     assert mixers.to_config(mixers.CutMix()) == {"name": "cutmix"}
+    assert mixers.to_config(mixers.Cutout()) == mixers.to_config(mixers.Cutout(0.5)) == {"name": "cutout"}
+    for side in (8, 0.25):
+        config = {"name": "cutout", "side": side}
+        assert mixers.from_config(config) == mixers.Cutout(side) and mixers.to_config(mixers.Cutout(side)) == config
     grey = mixers.Cutout(4, fill=torch.tensor([0.25, 0.5, 1.0]).view(3, 1, 1))
     assert mixers.from_config(json.loads(json.dumps(mixers.to_config(grey)))) == grey
 

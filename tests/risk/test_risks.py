@@ -50,7 +50,7 @@ def test_empirical_risk_draws_nothing(model, batch):
 
 @pytest.mark.parametrize("labels", [
     torch.tensor([0, 5]), torch.tensor([-1, 0]), torch.tensor([0.0, 1.0]), torch.tensor([True, False]),
-    torch.full((2, 4), 0.25), torch.zeros(2, 5).long(),
+    torch.full((2, 4), 0.25), torch.full((2, 5), 2), torch.full((2, 4), 1),
 ])
 def test_empirical_risk_names_bad_labels(labels):
     with pytest.raises(ValueError, match="expected"):

@@ -83,7 +83,7 @@ def test_wrong_use_is_refused():
     for padding in (-1, 1.5):
         with pytest.raises(ValueError, match="whole pixels"):
             FlipCrop(padding)
-    with pytest.raises(ValueError, match=r"soft labels \(B, 3\)"):
+    with pytest.raises(ValueError, match=r"labels of shape \(B, 3\) for 3 logits, received \(6, 7\)"):
         Delta().sample(IMAGES, torch.full((6, 7), 1 / 7), 3, generator(0))
     with pytest.raises(ValueError, match="expected a generator"):
         SampledRisk(Delta(), 3)(nn.Flatten(), (IMAGES, LABELS))
