@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -12,10 +13,11 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 
 import torch
 from torch import nn
-from torch.multiprocessing import ProcessRaisedException
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from mixlab.checks import whole
 from mixlab.data import Dataset, Split
@@ -73,7 +75,7 @@ def loop(
 
     With several processes each takes its share of one global batch (`recipe.batch_size`). Processes are started by this
     call, or found where a launcher such as torchrun has started as many on one machine; several machines are not
-    supported.
+    supported. Those that are started here end with the process that called, however it ends.
 
     Args:
         task: what is trained.
@@ -94,7 +96,8 @@ def loop(
             launcher has not started, a network that cannot be compiled, a folder that cannot be written, that another
             command holds, or that has the checkpoint of another run, and for what the task refuses.
         FloatingPointError: if what a step gives or a weight is not finite; the last checkpoint is from before.
-        OSError: if the disk refuses a checkpoint.
+        OSError: if the disk refuses a checkpoint, or does not give the one that is there; as ChildProcessError if a
+            process that was started here is killed.
 
     Example:
         >>> from mixlab.data import load
@@ -120,6 +123,7 @@ def loop(
     options = Options(seed, compile, folder, every, log, progress, config, commit())
     for name in ("fabric", "pytorch"):  # they announce precision and ranks otherwise
         logging.getLogger(f"lightning.{name}").setLevel(logging.WARNING)
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # it announces whom it ends after an error
     strategy = "auto" if processes == 1 else "ddp" if "LOCAL_RANK" in os.environ else "ddp_spawn"
     kind = _accelerator(device)
     fabric = Fabric(accelerator=kind, devices=processes, strategy=strategy, **_precision(precision, kind))
@@ -145,8 +149,10 @@ def _spawn(fabric, job: tuple) -> dict:
         try:
             # Fabric looks into what it hands to processes and refuses frozen dataclasses; not into a partial.
             fabric.launch(partial(_spawned, job, folder))
-        except ProcessRaisedException as raised:
+        except (ProcessRaisedException, ProcessExitedException) as raised:
             errors = sorted(folder.glob("error-*"), key=lambda path: path.stat().st_mtime_ns)
+            if not errors and isinstance(raised, ProcessExitedException):
+                raise ChildProcessError(_ended(raised)) from raised
             if not errors:  # none of a kind that is promised: its traceback is needed
                 raise
             kind, message = json.loads(errors[0].read_text())  # the first: others may only follow from it
@@ -154,22 +160,44 @@ def _spawn(fabric, job: tuple) -> dict:
         return torch.load(folder / "outcome", map_location="cpu", weights_only=True)
 
 
+def _ended(process: ProcessExitedException) -> str:
+    """What is told of a process that ended without an error of its own."""
+    name = process.signal_name
+    how = f"was ended by {name}" if name else f"ended with status {process.exit_code}"
+    cause = ", as the system does where memory runs out: use fewer processes or less memory"
+    return (f"the process of rank {process.error_index} {how}{cause if name == 'SIGKILL' else ''}; a run with "
+            "checkpoints can be continued")
+
+
 def _spawned(job: tuple, folder: Path, fabric) -> None:
     """The job in a started process: the trained weights are in its memory and not in the caller's."""
+    Thread(target=_end_with_parent, daemon=True).start()
     task, *rest = job
     # The tensors that came with the job are shared with the other processes. Images may be; weights may not.
     images = {id(each): each for each in vars(task).values() if isinstance(each, (Dataset, Split))}
     task = deepcopy(task, images)
     try:
         result = _train(fabric, task, *rest)
+        if fabric.global_rank == 0:
+            modules = {name: module.state_dict() for name, module in task.modules.items()}
+            outcome = {"modules": modules, "result": asdict(result)}
+            write_atomically(folder / "outcome", lambda file: torch.save(outcome, file))
     except KINDS as error:
         kind = next(KINDS.index(each) for each in type(error).__mro__ if each in KINDS)
         content = json.dumps([kind, str(error)]).encode()
         write_atomically(folder / f"error-{fabric.global_rank}", lambda file: file.write(content))
         raise
-    if fabric.global_rank == 0:
-        modules = {name: module.state_dict() for name, module in task.modules.items()}
-        torch.save({"modules": modules, "result": asdict(result)}, folder / "outcome")
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the process that started this one, however it ends, and end this one at once.
+
+    Else it would train on, and hold the folder, with nobody to stop it.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _train(fabric, task, recipe, options) -> Result:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -43,17 +46,31 @@ class State:
         self._since = time.perf_counter()
 
     def restore(self) -> None:
-        """Go on from the latest checkpoint, if there is one."""
-        saved = None if self.store is None else self.store.load()
-        if saved is None:
+        """Go on from the latest checkpoint, if there is one.
+
+        Raises:
+            ValueError: naming the checkpoint, and what it lacks or what in it does not fit the run: it was written by
+                another version, or by hand; else what `Checkpoints.load` refuses.
+            OSError: if the checkpoint may not, or cannot, be read.
+        """
+        if self.store is None or (saved := self.store.load()) is None:
             return
+        where = self.store.found
+        for name in (*PLAIN, *self.parts):
+            if name not in saved:
+                raise ValueError(f"expected a checkpoint with {name!r} at {where}, received one without it, which "
+                                 "another version may have written")
         here = self.commits
         for name in PLAIN:
             setattr(self, name, saved[name])
         self.scalars = saved.get("scalars", {})
         self.commits = list(dict.fromkeys([*self.commits, *here]))
         for name, part in self.parts.items():
-            part.load_state_dict(saved[name])
+            with _fitting(name, where):
+                part.load_state_dict(saved[name])
+        if self.result:
+            with _fitting("result", where):
+                Result(**self.result)
 
     def took(self, scalars: dict[str, Tensor]) -> None:
         """Note a step; what it gave stays on the device until `settle`, so no step waits for it.
@@ -145,6 +162,19 @@ class State:
         self.result = asdict(result)
         self.save()
         return result
+
+
+@contextmanager
+def _fitting(name: str, where: Path | None) -> Iterator[None]:
+    """Name the checkpoint, and what in it does not fit the run."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        wrong = f"expected {name!r} of this run in the checkpoint {where}, received another: {reason}"
+        raise ValueError(wrong) from error
 
 
 def clone(model: nn.Module) -> dict[str, Tensor]:

@@ -1,7 +1,10 @@
 """A small run that other processes can be asked to do: real digits, batch statistics, dropout, mixing."""
 
 import os
+import resource
 import signal
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -16,6 +19,7 @@ from mixlab.risk import EmpiricalRisk, LaMixRisk, VicinalRisk, soft_cross_entrop
 from mixlab.rng import generator
 from mixlab.saliency import block_saliency
 from mixlab.train import Cosine, Recipe, fit
+from mixlab.train.lock import alone
 
 RECIPE = Recipe("test", epochs=2, batch_size=32, lr=0.05, schedule=Cosine(), momentum=0.9, nesterov=True,
                 weight_decay=1e-4, augment="crop", report="last", source="these tests")
@@ -136,6 +140,43 @@ class NotANumber(EmpiricalRisk):
         return super().forward(*arguments, **options) * float("nan")
 
 
+class Holding(EmpiricalRisk):
+    """Each process holds a file of its own in a folder from its first step to its end, and says so with another one.
+
+    They are `rank-0` or `rank-1`, and `held-0` or `held-1`.
+    """
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = str(folder)
+
+    def forward(self, *arguments, **options):
+        if not hasattr(Holding, "held"):
+            rank = torch.distributed.get_rank()
+            Holding.held = alone(Path(self.folder, f"rank-{rank}"))
+            Holding.held.__enter__()
+            Path(self.folder, f"held-{rank}").touch()
+        return super().forward(*arguments, **options)
+
+
+class Killed(EmpiricalRisk):
+    """The second process is ended by the system, while the first one waits for it."""
+
+    def forward(self, *arguments, **options):
+        if torch.distributed.get_rank() == 1:
+            kill()
+        return super().forward(*arguments, **options)
+
+
+class Cramped(EmpiricalRisk):
+    """No file of the first process may grow beyond 50 kB from the first step on."""
+
+    def forward(self, *arguments, **options):
+        if torch.distributed.get_rank() == 0:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        return super().forward(*arguments, **options)
+
+
 def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -146,6 +187,12 @@ def train(folder, at=0, risk=None):
     network, Killing.at = model(), at
     result = fit(network, risk or KillingVicinal(), data(), RECIPE, seed=1, device="cpu", checkpoint=folder, every=3)
     return network, result
+
+
+def train_for_long(folder):
+    """On two processes, until somebody ends it."""
+    fit(model(), Holding(folder), data(), replace(RECIPE, epochs=100_000), device="cpu", processes=2,
+        checkpoint=Path(folder) / "run")
 
 
 def train_until_step(folder, at):

@@ -1,6 +1,12 @@
 """Two processes and one: the same global batches, the same curve; mixing is local to a process."""
 
+import errno
 import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from mixlab.cli import TOLD
 from mixlab.data import Loader, load
 from mixlab.mixers import DCutMix
 from mixlab.risk import EmpiricalRisk, LaMixRisk, SaliencyRisk, VicinalRisk
@@ -170,6 +177,55 @@ def test_a_loss_that_is_not_finite_is_told_by_several_processes_as_by_one(digits
             fit(network(), runs.NotANumber(), digits, RECIPE, device="cpu", processes=processes, checkpoint=tmp_path)
         messages.append(str(raised.value))
     assert messages[0] == messages[1] and "loss is nan in epoch 1, step 1" in messages[0]
+
+
+def test_a_process_that_the_system_kills_is_named_in_one_line(digits, runs, tmp_path, capfd):
+    with pytest.raises(TOLD, match="^the process of rank 1 was ended by SIGKILL, .* memory .* can be continued$"):
+        fit(network(), runs.Killed(), digits, RECIPE, device="cpu", processes=2, checkpoint=tmp_path / "run")
+    assert "Terminating" not in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_where_the_trained_weights_come_back(digits, runs):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 200), nn.ReLU(), nn.Linear(200, 10))  # 60 kB
+    with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+        fit(model, runs.Cramped(), digits, replace(RECIPE, epochs=1), device="cpu", processes=2)
+
+
+def free(path):
+    """Whether nobody holds a file."""
+    try:
+        with alone(path):
+            return True
+    except ValueError:
+        return False
+
+
+def wait(condition):
+    """Until something is so; five minutes at most, for a machine that is busy."""
+    until = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    """Also where they ignore an interrupt, as all that a shell starts in the background do."""
+    files = [tmp_path / name for name in ("rank-0", "rank-1", f"run/{LOCK}")]
+    code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); import small_run as s; s.train_for_long"
+    paths = os.pathsep.join([str(Path(__file__).parent), os.environ["PYTHONPATH"]])
+    launcher = subprocess.Popen([sys.executable, "-c", f"{code}({str(tmp_path)!r})"], start_new_session=True,
+                                env={**os.environ, "PYTHONPATH": paths})
+    try:
+        wait(lambda: (tmp_path / "held-0").exists() and (tmp_path / "held-1").exists())
+        assert not any(free(path) for path in files)
+        launcher.kill()
+        launcher.wait()
+        wait(lambda: all(free(path) for path in files))
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(launcher.pid, signal.SIGKILL)
+        launcher.wait()
 
 
 def test_a_folder_that_is_held_is_refused_by_processes_too(digits, tmp_path):

@@ -112,6 +112,14 @@ def test_a_finished_run_is_not_trained_again(runs, undisturbed, tmp_path):
     assert_same(runs.train(tmp_path, at=1), undisturbed)  # the first step would kill this process
 
 
+@pytest.fixture(scope="module")
+def finished(runs, tmp_path_factory):
+    """The folder of a run that is done."""
+    folder = tmp_path_factory.mktemp("finished")
+    runs.train(folder)
+    return folder
+
+
 def flipped(content):
     """The same bytes but for one bit in the middle, where the weights are."""
     middle = len(content) // 2
@@ -124,16 +132,53 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(runs, processes,
     kill(processes, runs.train_until_step, tmp_path, 8)
     last = tmp_path / "last.ckpt"
     last.write_bytes(damage(last.read_bytes()))
-    with pytest.warns(UserWarning, match="cannot be read"):
+    with pytest.warns(UserWarning, match="last.ckpt is damaged"):
         assert_same(runs.train(tmp_path), undisturbed)
 
 
-def test_where_no_checkpoint_can_be_read_one_error_says_so(runs, tmp_path):
+def test_where_every_checkpoint_is_damaged_one_error_says_so(runs, tmp_path):
     for name in ("last.ckpt", "previous.ckpt"):
         (tmp_path / name).write_bytes(b"torn")
-    with pytest.warns(UserWarning), pytest.raises(ValueError, match="no checkpoint in .* can be read"):
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="every checkpoint in .* is damaged"):
         runs.train(tmp_path)
     assert (tmp_path / "last.ckpt").read_bytes() == b"torn"
+
+
+def test_a_checkpoint_that_the_disk_does_not_give_ends_the_run_and_is_left_alone(runs, tmp_path):
+    runs.train(tmp_path)
+    last, previous = tmp_path / "last.ckpt", tmp_path / "previous.ckpt"
+    last.rename(tmp_path / "aside")
+    last.mkdir()
+    before = previous.read_bytes()
+    with pytest.raises(IsADirectoryError, match="last.ckpt"):
+        runs.train(tmp_path)
+    assert last.is_dir() and previous.read_bytes() == before
+
+
+def drop(name):
+    return lambda state: state.pop(name)
+
+
+@pytest.mark.parametrize(("change", "reason"), [
+    (drop("best_weights"), "expected a checkpoint with 'best_weights' at .*last.ckpt, received one without it"),
+    (drop("optimizer"), "expected a checkpoint with 'optimizer' at .*last.ckpt, received one without it"),
+    (lambda state: state["model"].pop("5.bias"),
+     r"'model' of this run in the checkpoint .*last.ckpt.* Missing key.*5\.bias"),
+    (lambda state: state["model"].update({"5.bias": torch.zeros(11)}),
+     r"'model' of this run in the checkpoint .*last.ckpt.* size mismatch for 5\.bias"),
+    (lambda state: state["optimizer"].update(param_groups=[]), "'optimizer' of this run in the checkpoint .*last.ckpt"),
+    (lambda state: state["result"].update(later=1), "'result' of this run in the checkpoint .*last.ckpt.*'later'"),
+    (lambda state: state["result"].pop("curves"), "'result' of this run in the checkpoint .*last.ckpt.*'curves'"),
+], ids=["no entry", "no optimiser", "no weight", "another shape", "no parameters", "a later result", "an older result"])
+def test_a_whole_checkpoint_that_does_not_fit_is_named_with_what_it_lacks(runs, finished, tmp_path, change, reason):
+    saved = torch.load(finished / "last.ckpt", weights_only=True)
+    change(saved["state"])
+    torch.save(saved, tmp_path / "last.ckpt")
+    before = (tmp_path / "last.ckpt").read_bytes()
+    with pytest.raises(ValueError, match=reason) as raised:
+        runs.train(tmp_path, at=1)
+    assert "\n" not in str(raised.value)
+    assert (tmp_path / "last.ckpt").read_bytes() == before
 
 
 def test_no_pickle_is_executed(runs, tmp_path):
@@ -142,7 +187,7 @@ def test_no_pickle_is_executed(runs, tmp_path):
             return (Path.touch, (tmp_path / "sprung",))
 
     torch.save({"config": {}, "state": Trap()}, tmp_path / "last.ckpt")
-    with pytest.warns(UserWarning), pytest.raises(ValueError, match="can be read"):
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="is damaged"):
         runs.train(tmp_path)
     assert not (tmp_path / "sprung").exists()
 
