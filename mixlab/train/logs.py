@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from importlib.util import find_spec
 from pathlib import Path
 
 from mixlab.train.checkpoint import write_atomically
@@ -64,3 +65,16 @@ class TensorBoard(Csv):
 
 
 LOGS = {"csv": Csv, "tensorboard": TensorBoard}
+
+
+def check_log(log: str) -> None:
+    """Refuse a log that is unknown, or that cannot be written here.
+
+    Raises:
+        ValueError: for a name that is not among `LOGS`.
+        ImportError: for "tensorboard" where it is not installed.
+    """
+    if log not in LOGS:
+        raise ValueError(f"expected a log of {', '.join(LOGS)}, received {log!r}")
+    if log == "tensorboard" and find_spec("tensorboard") is None:
+        raise ImportError("expected tensorboard for log='tensorboard', found none: install mixlab[tensorboard]")

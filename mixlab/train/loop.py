@@ -24,7 +24,7 @@ from mixlab.data import Dataset, Split
 from mixlab.models import noise
 from mixlab.train.checkpoint import Checkpoints, write_atomically
 from mixlab.train.lock import LOCK, alone, tidied
-from mixlab.train.logs import LOGS
+from mixlab.train.logs import LOGS, check_log
 from mixlab.train.recipe import Recipe
 from mixlab.train.result import Result, commit
 from mixlab.train.state import RESERVED, State
@@ -95,6 +95,7 @@ def loop(
         ValueError: for an unknown option, a device or as many GPUs that are not there, as many processes that the
             launcher has not started, a network that cannot be compiled, a folder that cannot be written, that another
             command holds, or that has the checkpoint of another run, and for what the task refuses.
+        ImportError: for a log that needs what is not installed.
         FloatingPointError: if what a step gives or a weight is not finite; the last checkpoint is from before.
         OSError: if the disk refuses a checkpoint, or does not give the one that is there; as ChildProcessError if a
             process that was started here is killed.
@@ -291,7 +292,8 @@ def _precision(name: str, device: str) -> dict:
 
 def _check(device, precision, processes, every, log) -> None:
     """Refuse what cannot run, before anything is touched."""
-    for name, value, known in (("device", device, DEVICES), ("precision", precision, PRECISIONS), ("log", log, LOGS)):
+    check_log(log)
+    for name, value, known in (("device", device, DEVICES), ("precision", precision, PRECISIONS)):
         if value not in known:
             raise ValueError(f"expected a {name} of {', '.join(known)}, received {value!r}")
     if device == "cuda" and not torch.cuda.is_available():

@@ -208,6 +208,13 @@ def test_csv_has_a_row_per_epoch_after_a_resume_too(digits, tmp_path):
     assert [float(row["train_loss"]) for row in rows] == result.curves["train_loss"]
 
 
+def test_a_log_that_cannot_be_written_is_told_before_an_epoch_is_spent(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr("mixlab.train.logs.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="expected tensorboard for log='tensorboard', found none"):
+        train(network(), digits, checkpoint=tmp_path / "run", log="tensorboard")
+    assert not (tmp_path / "run").exists()
+
+
 def test_tensorboard_holds_the_curves(digits, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
