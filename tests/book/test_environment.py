@@ -60,6 +60,18 @@ def test_the_example_of_the_readme_runs():
     assert scope["model"][1].weight.grad.abs().sum() > 0
 
 
+def test_the_loop_of_the_readme_runs():
+    """What it says of scale, of the state and of masks is so."""
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    scope = {}
+    exec(code, scope)
+    batch, images, masks = scope["batch"], scope["images"], scope["masks"]
+    assert batch["label"].shape == (8, 10) and batch["row"].tolist() == list(range(8))
+    mix = scope["CutMix"](num_classes=10).draw(images)
+    assert batch["image"].equal(mix.apply(images)) and batch["mask"].equal(mix.apply(masks))
+    assert "mixer_stream" in scope["state"] and scope["loss"].ndim == 0
+
+
 def test_the_commands_of_the_readme_are_targets():
     used = set(re.findall(r"^ +make ([a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
