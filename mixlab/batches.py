@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-__all__ = ["images_and_labels", "rebuilt"]
+__all__ = ["images_and_labels", "rebuilt", "retyped", "rows_of", "tensors"]
 
 #: Names under which dictionaries have images and labels.
 IMAGES = ("image", "images", "pixel_values")
 LABELS = ("label", "labels")
+ROWS = ("row", "rows")
 
 
 def images_and_labels(batch, labels_getter: Callable | str = "default") -> tuple[Tensor, Tensor]:
@@ -23,7 +24,7 @@ def images_and_labels(batch, labels_getter: Callable | str = "default") -> tuple
             then those of `IMAGES`, or the first other tensor.
 
     Raises:
-        ValueError: where there are none.
+        ValueError: where there are none, or two under different names.
 
     Example:
         >>> import torch
@@ -37,7 +38,7 @@ def images_and_labels(batch, labels_getter: Callable | str = "default") -> tuple
         labels = labels_getter(batch)
         images = _named(batch, IMAGES) if isinstance(batch, Mapping) else None
         if images is None:
-            images = next((each for each in _tensors(batch) if each is not labels), None)
+            images = next((each for each in tensors(batch) if each is not labels), None)
     elif isinstance(batch, Mapping):
         images, labels = _named(batch, IMAGES), _named(batch, LABELS)
     else:
@@ -45,9 +46,22 @@ def images_and_labels(batch, labels_getter: Callable | str = "default") -> tuple
     if isinstance(images, Tensor) and isinstance(labels, Tensor):
         return images, labels
     raise ValueError(
-        f"expected images and labels, a mapping with {' or '.join(IMAGES)} and {' or '.join(LABELS)}, or a mixer with "
-        f"a labels_getter that finds the labels, received {_received(batch)}"
+        f"expected images and labels, or a mapping with {' or '.join(IMAGES)} and {' or '.join(LABELS)}, received "
+        f"{_received(batch)}: hand them on as a pair, or give the mixer a labels_getter that finds the labels"
     )
+
+
+def rows_of(batch) -> Tensor | None:
+    """The row numbers of a batch: what stands third, or under `row` or `rows`; None where there are none.
+
+    Example:
+        >>> import torch
+        >>> rows_of((torch.zeros(2, 4), torch.tensor([0, 1]), torch.tensor([70, 11])))
+        tensor([70, 11])
+    """
+    if isinstance(batch, Mapping):
+        return _named(batch, ROWS)
+    return batch[2] if len(batch) > 2 else None
 
 
 def rebuilt(batch, change: Callable[[Tensor], Tensor]):
@@ -69,12 +83,52 @@ def rebuilt(batch, change: Callable[[Tensor], Tensor]):
     return batch
 
 
-def _named(batch: Mapping, names: tuple[str, ...]) -> object:
-    return next((batch[name] for name in names if name in batch), None)
+def retyped(batch, sample):
+    """A collated batch with the `tv_tensors` of a sample of it: `default_collate` makes plain tensors of them.
+
+    Raises:
+        ValueError: for bounding boxes and key points, which masks cannot mix.
+
+    Example:
+        >>> import torch
+        >>> from torchvision import tv_tensors
+        >>> type(retyped(torch.zeros(2, 3, 8, 8), tv_tensors.Image(torch.zeros(3, 8, 8)))).__name__
+        'Image'
+    """
+    if isinstance(sample, Tensor):
+        if not type(sample).__module__.startswith("torchvision.tv_tensors"):
+            return batch
+        from torchvision import tv_tensors
+
+        if not isinstance(sample, (tv_tensors.Image, tv_tensors.Mask, tv_tensors.Video)):
+            raise ValueError(f"expected images, segmentation masks or videos to be mixed, received "
+                             f"{type(sample).__name__}: they are coordinates, which masks cannot mix")
+        return tv_tensors.wrap(batch, like=sample)
+    if isinstance(sample, Mapping) and isinstance(batch, Mapping):
+        return {name: retyped(part, sample[name]) for name, part in batch.items()}
+    if isinstance(sample, tuple) and hasattr(sample, "_fields"):
+        return type(sample)(*map(retyped, batch, sample))
+    if isinstance(sample, (tuple, list)):
+        return [retyped(*each) for each in zip(batch, sample, strict=True)]
+    return batch
 
 
-def _tensors(batch) -> list[Tensor]:
-    """All tensors of a batch, in order."""
+def _named(batch: Mapping, names: tuple[str, ...]) -> Tensor | None:
+    """The tensor under one of these names."""
+    found = {name: batch[name] for name in names if isinstance(batch.get(name), Tensor)}
+    if len({id(each) for each in found.values()}) > 1:
+        raise ValueError(f"expected a batch with one of {', '.join(names)}, received {' and '.join(found)}")
+    return next(iter(found.values()), None)
+
+
+def tensors(batch) -> list[Tensor]:
+    """All tensors of a batch, in order.
+
+    Example:
+        >>> import torch
+        >>> tensors({"image": torch.ones(1), "file": ["a.png"]})
+        [tensor([1.])]
+    """
     found: list[Tensor] = []
     rebuilt(batch, lambda each: found.append(each) or each)
     return found

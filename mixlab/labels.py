@@ -43,7 +43,7 @@ def plain_labels(labels: Tensor, num_classes: int | None = None) -> Tensor:
             raise ValueError(
                 f"expected labels of one axis to be class indices of an integer dtype, received {received}: pass "
                 "labels.long() where they are class numbers; where they say how likely one class is, pass "
-                "labels[:, None] with one logit a row, num_classes=1 and loss=torch.nn.BCEWithLogitsLoss()"
+                "labels[:, None] to a risk with loss=torch.nn.BCEWithLogitsLoss(), for a network with one logit a row"
             )
         return labels
     if labels.is_floating_point():

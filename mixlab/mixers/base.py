@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import default_collate, get_worker_info
 
 from mixlab import priors, rng
-from mixlab.batches import images_and_labels, rebuilt
+from mixlab.batches import images_and_labels, rebuilt, retyped, tensors
 from mixlab.checks import real, whole
 from mixlab.masks import MOST_SOURCES
 from mixlab.mix import Mix, check_classes
@@ -50,7 +50,8 @@ class Mixer:
         num_classes: number of classes, needed by ``mixer(images, labels)`` where labels are class indices.
         seed: start of the mixer's own generator.
         labels_getter: called with a batch, gives its labels, for batches that have them where nobody would look for
-            them (:func:`mixlab.batches.images_and_labels` says where that is); as in ``torchvision.transforms.v2``.
+            them (:func:`mixlab.batches.images_and_labels` says where that is); as in ``torchvision.transforms.v2``. Of
+            a mixer that holds others the outermost one's counts.
 
     Attributes:
         needs_saliency: whether ``draw`` needs a ``saliency``: true for Puzzle Mix, Co-Mixup and what is made of them.
@@ -140,9 +141,11 @@ class Mixer:
     def __call__(self, *batch):
         """Mix a batch, given as ``(images, labels)``, as two arguments, or as a mapping with images and labels in it.
 
-        What else is in the batch comes back as it is: row numbers, file names. ``tv_tensors``, of which one knows what
-        they are, are mixed as the images are: a segmentation ``Mask``, another ``Image``, a ``Video``. A plain tensor
-        that lies over the images, (B, H, W), or that has four axes or more, may be either, and is refused.
+        ``tv_tensors``, of which one knows what they are, are mixed as the images are: a segmentation ``Mask`` (0 where
+        an image is hidden), another ``Image``, a ``Video``. A plain tensor that lies over the images, (B, H, W), or
+        that has four axes or more, may be one of these, and is refused. What else is in the batch comes back as it is,
+        and still belongs to the unmixed rows: row numbers and file names, but also a second label, boxes in a plain
+        tensor, or a teacher's answers. Mix those with ``draw(images, labels)`` and the mix's ``apply`` or ``targets``.
 
         Returns:
             A batch of the same build (a tuple for a list): mixed images, as ``images`` in shape and dtype, and
@@ -150,11 +153,15 @@ class Mixer:
 
         Raises:
             ValueError: for a batch without images or labels, with bounding boxes or another tensor that lies over the
-                images, or what :meth:`draw`, :meth:`mixlab.Mix.apply` and :meth:`mixlab.Mix.targets` refuse.
+                images, a ``labels_getter`` that gives no tensor of the batch itself, or what :meth:`draw` and the
+                mix's ``apply`` and ``targets`` refuse.
         """
         batch = batch[0] if len(batch) == 1 else batch
         batch = tuple(batch) if isinstance(batch, list) else batch
         images, labels = images_and_labels(batch, self.labels_getter)
+        if not any(part is labels for part in tensors(batch)):
+            raise ValueError("expected a labels_getter that gives a tensor of the batch as it is, which the targets "
+                             "then replace, received another one: convert labels before they are mixed")
         mix = self.draw(images, labels)
         mixed, targets = mix.apply(images), mix.targets(labels, self.num_classes)
 
@@ -162,7 +169,7 @@ class Mixer:
             if part is images or part is labels:
                 return mixed if part is images else targets
             if type(part).__module__.startswith("torchvision.tv_tensors"):
-                return mix.apply(part)
+                return mix.apply(part, 0 if type(part).__name__ == "Mask" else None)  # the fill is one of images
             if part.ndim > 3 or part.ndim == 3 and part.shape[1:] == images.shape[-2:]:
                 raise ValueError(f"expected beside images of shape {tuple(images.shape)} a tv_tensors.Mask or .Image, "
                                  f"which is mixed as they are, received a plain tensor of shape {tuple(part.shape)}; "
@@ -173,12 +180,12 @@ class Mixer:
         return (mixed, targets) if pair else rebuilt(batch, change)
 
     def collate(self, samples: list):
-        """Stack samples and mix them: pass ``mixer.collate`` to a DataLoader as ``collate_fn``.
+        """Stack samples and mix them: pass ``mixer.collate`` to a DataLoader as ``collate_fn``; types are kept.
 
         Raises:
             ValueError: as a call does; so for every mixer with ``needs_saliency``, as a data loader has no network.
         """
-        return self(default_collate(samples))
+        return self(retyped(default_collate(samples), samples[0]))
 
     def _own_generator(self) -> torch.Generator:
         worker = get_worker_info()
@@ -187,8 +194,10 @@ class Mixer:
         origin = self._rank(), "main" if worker is None else worker.seed
         state = self.__dict__.get("_state")
         if state is None or state[0] != origin:
+            loaded = self.__dict__.pop("_loaded", None) if worker is None else None
             # What the mixer is enters too: two mixers in one pipeline must not draw the same numbers.
-            state = self.__dict__["_state"] = (origin, rng.generator(repr(self), self.seed, *origin))
+            stream = rng.generator(repr(self), self.seed, *origin) if loaded is None else self._resumed(loaded)
+            state = self.__dict__["_state"] = (origin, stream)
         return state[1]
 
     def stream_state(self) -> Tensor | None:
@@ -197,7 +206,7 @@ class Mixer:
         A risk keeps it in its ``state_dict``, so that a loop that is started again goes on with new mixes.
         """
         if "_state" not in self.__dict__:
-            return None
+            return self.__dict__.get("_loaded")
         rank = torch.tensor([self._rank()]).view(torch.uint8)
         return torch.cat([rank, self.__dict__["_state"][1].get_state()])
 
@@ -205,7 +214,7 @@ class Mixer:
         """Go on from where :meth:`stream_state` was, in this process; from the start for None.
 
         On another rank than that which was saved the mixer goes on with a stream of its own, which has not been drawn
-        from either.
+        from either. The rank is asked for at the next draw.
 
         Raises:
             ValueError: for anything but what :meth:`stream_state` gives.
@@ -218,23 +227,23 @@ class Mixer:
             >>> torch.equal(mixer.draw(images).shares, again.draw(images).shares)
             True
         """
-        self.__dict__.pop("_state", None)
-        if state is None:
-            return
-        if state.dtype != torch.uint8 or state.ndim != 1 or len(state) < 9:
-            raise ValueError(f"expected what stream_state() gives, received {tuple(state.shape)} {state.dtype}")
-        state, rank = state.cpu(), self._rank()
-        saved = int(state[:8].clone().view(torch.int64))
-        if saved == rank:
-            stream = torch.Generator()
+        if state is not None:
+            if state.dtype != torch.uint8 or state.ndim != 1 or len(state) < 9:
+                raise ValueError(f"expected what stream_state() gives, received {tuple(state.shape)} {state.dtype}")
             try:
-                stream.set_state(state[8:].clone())
+                torch.Generator().set_state(state[8:].cpu().clone())
             except RuntimeError as error:
                 raise ValueError(f"expected what stream_state() gives, received another state: {error}") from None
-        else:
-            digest = hashlib.blake2b(state.numpy().tobytes(), digest_size=8).hexdigest()
-            stream = rng.generator(repr(self), self.seed, rank, digest)
-        self.__dict__["_state"] = ((rank, "main"), stream)
+        self.__dict__.pop("_state", None)
+        self.__dict__["_loaded"] = None if state is None else state.cpu().clone()
+
+    def _resumed(self, state: Tensor) -> torch.Generator:
+        """The generator that a state is of, on the rank that it was saved on; on others one that follows from both."""
+        rank = self._rank()
+        if int(state[:8].view(torch.int64)) == rank:
+            return torch.Generator().set_state(state[8:].clone())
+        digest = hashlib.blake2b(state.numpy().tobytes(), digest_size=8).hexdigest()
+        return rng.generator(repr(self), self.seed, rank, digest)
 
     def _rank(self) -> int:
         """Which process of a training this is, or which one pickled this mixer for its worker."""

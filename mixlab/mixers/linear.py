@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from mixlab.checks import whole
+from mixlab.labels import plain_labels
 from mixlab.masks import Constant
 from mixlab.mix import Mix
 from mixlab.mixers.base import KMixer, Mixer, PairMixer, draw_shares
@@ -131,9 +132,10 @@ class SMOTE(Mixer):
     def _draw(
         self, images: Tensor, labels: Tensor | None, saliency: Tensor | None, generator: torch.Generator
     ) -> Mix:
-        if labels is None or labels.shape != images.shape[:1] or labels.is_floating_point():
+        labels = None if labels is None else plain_labels(labels)
+        if labels is None or labels.shape != images.shape[:1]:
             received = None if labels is None else f"{tuple(labels.shape)} {labels.dtype}"
-            raise ValueError(f"expected integer labels of shape ({len(images)},), received {received}")
+            raise ValueError(f"expected class indices of shape ({len(images)},) as labels, received {received}")
         batch, device = len(images), generator.device
         own = torch.arange(batch, device=device)
         flat, labels = images.flatten(1).to(device, torch.float32), labels.to(device)

@@ -6,8 +6,9 @@ from torch import Generator, Tensor, nn
 
 from mixlab.mixers.base import Mixer
 
-#: Under which a risk's state has that of its mixer's own generator.
-STREAM = "mixer_stream"
+#: Under which a risk's state has that of its mixer's own generator: torch's name for what is no parameter or buffer,
+#: the only one that its tools for distributed checkpoints let pass.
+STREAM = "_extra_state"
 
 
 class Risk(nn.Module):

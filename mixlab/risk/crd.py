@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import logsigmoid, normalize
 
+from mixlab.batches import images_and_labels, rows_of
 from mixlab.checks import real, whole
 from mixlab.mixers.base import check_non_negative
 from mixlab.models import Teacher, initialise, tap
@@ -122,13 +123,14 @@ class CRDRisk(DistillationRisk):
             ValueError: for a batch without row numbers or with rows that are not in the memory (seen on a CPU only), no
                 generator, several processes, features of another width, or as `DistillationRisk`.
         """
-        if len(batch) < 3 or generator is None:
+        rows = rows_of(batch)
+        if rows is None or generator is None:
             raise ValueError("expected a batch of images, labels and rows, and a generator, received "
                              f"{len(batch)} tensors and {generator}")
         if torch.distributed.is_available() and torch.distributed.is_initialized() and (
                 world := torch.distributed.get_world_size()) > 1:
             raise ValueError(f"expected one process with a CRDRisk, whose memories are not shared, received {world}")
-        images, labels, rows = batch[:3]
+        images, labels = images_and_labels(batch, getattr(self.mixer, "labels_getter", "default"))
         mixed = self._draw(model, images, labels, generator)
         with torch.no_grad(), tap(self.teacher.network, self.teacher_layer, input=True) as seen:
             answers = self.ask(images)

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import kl_div, log_softmax, one_hot
 
+from mixlab.batches import images_and_labels
 from mixlab.checks import real
 from mixlab.data.augment import AUGMENTATIONS, normalise
 from mixlab.data.split import Split
@@ -128,7 +129,7 @@ class DistillationRisk(Risk):
             ValueError: if teacher and student have another number of classes, the set's images another size than the
                 batch's, a fixed set is given no generator, or whatever the mixer finds wrong with the batch.
         """
-        images, labels = batch[:2]
+        images, labels = images_and_labels(batch, getattr(self.mixer, "labels_getter", "default"))
         return self._loss(model, images, labels, *self._draw(model, images, labels, generator))
 
     def _loss(self, model: nn.Module, images: Tensor, labels: Tensor, mixed: Tensor,

@@ -8,10 +8,11 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import one_hot
 
 from mixlab.batches import images_and_labels
+from mixlab.checks import real
 from mixlab.labels import plain_labels
 from mixlab.models.logits import as_logits
 from mixlab.risk.base import Risk
-from mixlab.risk.loss import ask, checked_loss, smoothed
+from mixlab.risk.loss import ask, checked_loss
 
 
 class EmpiricalRisk(Risk):
@@ -36,11 +37,11 @@ class EmpiricalRisk(Risk):
 
     def __init__(self, label_smoothing: float = 0.0, *, loss: Callable[[Tensor, Tensor], Tensor] | None = None):
         super().__init__()
-        if not 0.0 <= label_smoothing <= 1.0:
-            raise ValueError(f"expected label_smoothing in [0, 1], received {label_smoothing}")
+        if not real(label_smoothing) or not 0 <= label_smoothing <= 1:
+            raise ValueError(f"expected label_smoothing in [0, 1], received {label_smoothing!r}")
         self.label_smoothing = label_smoothing
         if loss is not None:
-            self.loss = checked_loss(loss)
+            self.loss = checked_loss(loss, self.label_smoothing)
 
     def forward(self, model: nn.Module, batch: tuple[Tensor, ...], *, step: int = 0,
                 generator: Generator | None = None) -> Tensor:
@@ -56,7 +57,7 @@ class EmpiricalRisk(Risk):
         images, labels = images_and_labels(batch)
         logits = as_logits(model(images))
         targets = distributions(labels, logits.shape[1])
-        return ask(getattr(self, "loss", None), logits, smoothed(targets, self.label_smoothing))
+        return ask(getattr(self, "loss", None), logits, targets, self.label_smoothing)
 
     def extra_repr(self) -> str:
         loss = getattr(self, "loss", nn.Identity())

@@ -9,12 +9,14 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import one_hot
 
+from mixlab.batches import images_and_labels, rows_of
 from mixlab.checks import whole
 from mixlab.data.augment import AUGMENTATIONS, normalise
 from mixlab.data.split import Split
 from mixlab.generator.controls import noisy, perturbed
 from mixlab.generator.law import BACKGROUNDS, check_law, soft_labels
 from mixlab.generator.stored import SampleGenerator
+from mixlab.labels import plain_labels
 from mixlab.mixers.base import check_non_negative
 from mixlab.models import Teacher
 from mixlab.models.logits import as_logits
@@ -154,11 +156,12 @@ class GeneratedRisk(Risk):
                 does not take, labels are soft, row numbers are missing for mu="fixed", or whatever the mixer finds
                 wrong with the batch.
         """
-        mixed, given = self._mixed(model, *batch[:2], generator)
+        pair = images_and_labels(batch, getattr(self.mixer, "labels_getter", "default"))
+        mixed, given = self._mixed(model, *pair, generator)
         if not self.weight:
             logits = as_logits(model(mixed))
             return self.base * soft_cross_entropy(logits, given(logits.shape[1]))
-        images, labels, rows = self._own(batch, generator)
+        images, labels, rows = self._own(*pair, rows_of(batch), generator)
         if self.generator_net is None:  # clean images, whose labels can wait until the number of classes is known
             made, mu = images, None
         else:
@@ -192,18 +195,19 @@ class GeneratedRisk(Risk):
         mix = self.mixer.draw(images, labels, generator=generator, **seen)
         return mix.apply(images), lambda classes: mix.targets(labels, classes)
 
-    def _own(self, batch: tuple[Tensor, ...], generator: Generator | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _own(self, images: Tensor, labels: Tensor, rows: Tensor | None,
+             generator: Generator | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """The images that others are made of, their labels and row numbers."""
         if not hasattr(self, "pool_images"):
-            return batch[0], batch[1], batch[2] if len(batch) > 2 else None
+            return images, plain_labels(labels), rows
         if generator is None:
             raise ValueError("expected a generator, which draws from the pool, received None")
         here = {"generator": generator, "device": generator.device}
-        size, count = len(self.pool_images), len(batch[0])
+        size, count = len(self.pool_images), len(images)
         rows = torch.randperm(size, **here)[:count] if count <= size else torch.randint(size, (count,), **here)
         rows = rows.to(self.pool_images.device)
-        images = AUGMENTATIONS[self.augment](self.pool_images[rows], generator)
-        return normalise(images, self.mean, self.std).to(batch[0]), self.pool_labels[rows], self.pool_rows[rows]
+        drawn = AUGMENTATIONS[self.augment](self.pool_images[rows], generator)
+        return normalise(drawn, self.mean, self.std).to(images), self.pool_labels[rows], self.pool_rows[rows]
 
     def _draw(self, labels: Tensor, rows: Tensor | None, classes: int, generator: Generator | None) -> Tensor:
         """The soft labels of some rows (B, classes)."""

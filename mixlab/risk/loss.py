@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
+from mixlab.checks import real
+
 REDUCTIONS = {"mean": Tensor.mean, "sum": Tensor.sum, "none": lambda losses: losses}
 
 
@@ -68,9 +70,13 @@ class SoftCrossEntropy(nn.Module):
     whose mean is not 1 that is another scale, and so another learning rate.)
 
     Args:
-        weight: (C,) of the classes; None weighs them alike.
+        weight: (C,) of the classes; None weighs them alike, and the mean is over the rows. (Ones do the same where rows
+            of targets sum to 1.)
         label_smoothing: s in [0, 1].
         reduction: "mean", "sum" or "none".
+
+    Raises:
+        ValueError: for a weight of another shape than (C,), smoothing outside [0, 1], or an unknown reduction.
 
     Example:
         >>> weight, labels = torch.tensor([1.0, 3.0]), torch.tensor([0, 1])
@@ -82,15 +88,22 @@ class SoftCrossEntropy(nn.Module):
 
     def __init__(self, weight: Tensor | None = None, label_smoothing: float = 0.0, reduction: str = "mean"):
         super().__init__()
-        if not 0 <= label_smoothing <= 1:
+        if not real(label_smoothing) or not 0 <= label_smoothing <= 1:
             raise ValueError(f"expected label_smoothing in [0, 1], received {label_smoothing!r}")
+        if weight is not None and weight.ndim != 1:
+            raise ValueError(f"expected a weight of shape (C,), received {tuple(weight.shape)}")
         if reduction not in REDUCTIONS:
             raise ValueError(f"expected a reduction of {', '.join(REDUCTIONS)}, received {reduction!r}")
         self.label_smoothing, self.reduction = float(label_smoothing), reduction
         self.register_buffer("weight", None if weight is None else weight.detach().clone())
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The loss of logits (B, C) against soft targets (B, C); see `soft_cross_entropy` for what is refused."""
+        """The loss of logits (B, C) against soft targets (B, C).
+
+        Raises:
+            ValueError: as `soft_cross_entropy`, or for one class.
+        """
+        _check_classes(logits)
         even = smoothed(targets, self.label_smoothing)
         if self.reduction != "mean" or self.weight is None:
             return soft_cross_entropy(logits, even, self.reduction, self.weight)
@@ -105,45 +118,78 @@ class SoftCrossEntropy(nn.Module):
 def smoothed(targets: Tensor, part: float) -> Tensor:
     """Targets (B, C) of which a part s is uniform: (1 - s) t + s / C.
 
+    Raises:
+        ValueError: for one class, of which the uniform part would be all.
+
     Example:
         >>> smoothed(torch.tensor([[1.0, 0.0]]), 0.5)
         tensor([[0.7500, 0.2500]])
     """
+    if part and targets.shape[1] == 1:
+        raise ValueError("expected at least two classes with label smoothing, received one: smooth the labels "
+                         "themselves")
     return (1 - part) * targets + part / targets.shape[1]
 
 
-def checked_loss(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+def checked_loss(loss: Callable[[Tensor, Tensor], Tensor], label_smoothing: float = 0.0
+                 ) -> Callable[[Tensor, Tensor], Tensor]:
     """The loss of a risk, as it is asked; see `mixlab.risk.VicinalRisk`.
 
+    Args:
+        loss: the user's. A subclass of `torch.nn.CrossEntropyLoss` has a loss of its own and is called as it is.
+        label_smoothing: the risk's, which a cross-entropy takes over: its mean is one over targets without smoothing.
+
     Raises:
-        ValueError: for something that cannot be called.
+        ValueError: for something that cannot be called, smoothing in both, an `ignore_index`, or a loss for each row.
 
     Example:
         >>> checked_loss(nn.CrossEntropyLoss(label_smoothing=0.1))
         SoftCrossEntropy(label_smoothing=0.1, reduction=mean)
     """
-    if isinstance(loss, nn.CrossEntropyLoss):
-        return SoftCrossEntropy(loss.weight, loss.label_smoothing, loss.reduction)
+    if type(loss) is nn.CrossEntropyLoss or isinstance(loss, SoftCrossEntropy):
+        if getattr(loss, "ignore_index", -1) >= 0:
+            raise ValueError("expected a CrossEntropyLoss without an ignore_index, since a mixed target has no class "
+                             f"to be ignored for, received {loss.ignore_index}: give that class the weight 0")
+        if loss.reduction == "none":
+            raise ValueError("expected a loss with the reduction mean or sum, received 'none'")
+        if loss.label_smoothing and label_smoothing:
+            raise ValueError("expected label smoothing in one place, received "
+                             f"{label_smoothing} in the risk and {loss.label_smoothing} in its loss")
+        return SoftCrossEntropy(loss.weight, loss.label_smoothing or label_smoothing, loss.reduction)
     if isinstance(loss, type) or not callable(loss):
         raise ValueError("expected a loss that is called with logits and soft targets, such as "
                          f"torch.nn.BCEWithLogitsLoss(), received {loss!r}")
     return loss
 
 
-def ask(loss: Callable[[Tensor, Tensor], Tensor] | None, logits: Tensor, targets: Tensor) -> Tensor:
+def ask(loss: Callable[[Tensor, Tensor], Tensor] | None, logits: Tensor, targets: Tensor,
+        label_smoothing: float = 0.0) -> Tensor:
     """What a loss, or the cross-entropy where there is none, says of logits (B, C) and soft targets (B, C).
 
+    Args:
+        loss: from `checked_loss`, or None.
+        logits, targets: of a batch.
+        label_smoothing: of the targets; a `SoftCrossEntropy` has it already.
+
     Raises:
-        ValueError: for anything but one number.
+        ValueError: for a loss that is not one number, or a cross-entropy of one class, which is always 0.
 
     Example:
         >>> ask(None, torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))
         tensor(0.6931)
     """
     if loss is None:
-        return soft_cross_entropy(logits, targets)
-    value = loss(logits, targets)
+        _check_classes(logits)
+        return soft_cross_entropy(logits, smoothed(targets, label_smoothing))
+    value = loss(logits, targets if isinstance(loss, SoftCrossEntropy) else smoothed(targets, label_smoothing))
     if not isinstance(value, Tensor) or value.ndim:
         received = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
         raise ValueError(f"expected one number from the loss (reduction='mean'), received {received}")
     return value
+
+
+def _check_classes(logits: Tensor) -> None:
+    """Refuse one logit a row, of which the softmax is 1 whatever it is."""
+    if logits.ndim == 2 and logits.shape[1] == 1:
+        raise ValueError("expected at least two logits a row for a cross-entropy, which is 0 of one, received one: "
+                         "pass loss=torch.nn.BCEWithLogitsLoss()")

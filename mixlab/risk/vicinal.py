@@ -11,7 +11,7 @@ from mixlab.checks import real
 from mixlab.mix import Mix
 from mixlab.models.logits import as_logits
 from mixlab.risk.base import Risk
-from mixlab.risk.loss import ask, checked_loss, smoothed
+from mixlab.risk.loss import ask, checked_loss
 
 
 class VicinalRisk(Risk):
@@ -30,12 +30,13 @@ class VicinalRisk(Risk):
         clean: whether every other mini-batch is clean.
         loss: called with logits (B, C) and soft targets (B, C) float32, gives one number; by default
             `soft_cross_entropy`. `torch.nn.BCEWithLogitsLoss()` treats every class by itself. Of a
-            `torch.nn.CrossEntropyLoss` the settings are taken and not its call: with soft targets that divides by the
-            number of rows, and with class indices by the sum of their weights, so that switching mixing on would
-            rescale the loss (see `SoftCrossEntropy`).
+            `torch.nn.CrossEntropyLoss` (itself, no subclass) the settings are taken and not its call: with soft targets
+            that divides by the number of rows, and with class indices by the sum of their weights, so that switching
+            mixing on would rescale the loss (see `SoftCrossEntropy`).
 
     Raises:
-        ValueError: if `label_smoothing` is outside [0, 1], `clean` is no bool, or `loss` cannot be called.
+        ValueError: if `label_smoothing` is outside [0, 1] or in the loss as well, `clean` is no bool, or `loss` cannot
+            be called, has an `ignore_index`, or a value for each row.
 
     Example:
         >>> import torch
@@ -66,21 +67,21 @@ class VicinalRisk(Risk):
         if clean:
             self.clean = True
         if loss is not None:
-            self.loss = checked_loss(loss)
+            self.loss = checked_loss(loss, self.label_smoothing)
 
     def forward(self, model: nn.Module, batch: tuple[Tensor, ...], *, step: int = 0,
                 generator: Generator | None = None) -> Tensor:
         """Loss of `model` on one draw of the mixer; all randomness comes from `generator`.
 
         Raises:
-            ValueError: if the model returns no logits, the loss no number, the batch has no images or labels, or
-                whatever the mixer finds wrong with them.
+            ValueError: if the model returns no logits, or one a row for the cross-entropy, the loss no number, the
+                batch has no images or labels, or whatever the mixer finds wrong with them.
         """
         images, labels = images_and_labels(batch, getattr(self.mixer, "labels_getter", "default"))
         mix = mix_of_step(self.mixer, images, labels, step=step, clean=self.clean, generator=generator)
         logits = as_logits(model(mix.apply(images)))
         targets = mix.targets(labels, num_classes=logits.shape[1])
-        return ask(getattr(self, "loss", None), logits, smoothed(targets, self.label_smoothing))
+        return ask(getattr(self, "loss", None), logits, targets, self.label_smoothing)
 
     def extra_repr(self) -> str:
         smoothing = f", label_smoothing={self.label_smoothing:g}" if self.label_smoothing else ""

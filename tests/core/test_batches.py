@@ -1,17 +1,28 @@
 """Batches that hold more than images and labels."""
 
 from collections import namedtuple
+from copy import deepcopy
 
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from mixlab.data import Batch
-from mixlab.mixers import CutMix, ManifoldMixup, Mixup, to_config
-from mixlab.risk import EmpiricalRisk, ManifoldRisk, SaliencyRisk, VicinalRisk
+from mixlab.mixers import SMOTE, CutMix, Cutout, ManifoldMixup, Mixup, to_config
+from mixlab.models import Teacher
+from mixlab.risk import (
+    CRDRisk,
+    DistillationRisk,
+    EmpiricalRisk,
+    GeneratedRisk,
+    ManifoldRisk,
+    SaliencyRisk,
+    VicinalRisk,
+)
 
 IMAGES, LABELS, ROWS = torch.rand(6, 3, 8, 8), torch.tensor([0, 1, 2, 0, 1, 2]), torch.arange(6) + 70
 Named = namedtuple("Named", "image label number")
+TEACHER = Teacher(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 3)))
 
 
 def mixed(mixer=None):
@@ -67,6 +78,48 @@ def test_masks_and_other_views_are_mixed_as_the_images_are():
     assert torch.equal(done["mask"], mix.apply(ROWS.view(6, 1, 1).expand(6, 8, 8)))
 
 
+def test_a_mask_never_shows_the_fill_of_the_images():
+    tv_tensors = pytest.importorskip("torchvision.tv_tensors")
+    regions = tv_tensors.Mask(torch.full((6, 1, 8, 8), 7, dtype=torch.uint8))
+    for fill in (0.5, torch.full((3, 1, 1), 0.25)):
+        image, _, mask = Cutout(fill=fill, num_classes=3)((tv_tensors.Image(IMAGES), LABELS, regions))
+        hidden = (image == (fill if isinstance(fill, float) else 0.25)).all(1, keepdim=True)
+        assert torch.equal(mask, torch.where(hidden, 0, 7).byte()) and hidden.any()
+
+
+@pytest.mark.parametrize("getter", [lambda batch: batch["t"].long(), lambda batch: batch["t"][:, 0]])
+def test_labels_that_are_no_tensor_of_the_batch_cannot_be_replaced(getter):
+    batch = {"image": IMAGES, "t": LABELS.int()[:, None]}
+    with pytest.raises(ValueError, match="gives a tensor of the batch as it is"):
+        Mixup(num_classes=3, labels_getter=getter)(batch)
+
+
+def test_what_is_no_tensor_hides_no_images_and_two_tensors_are_one_too_many():
+    done = Mixup(num_classes=3)({"image": ["a.png"], "pixel_values": IMAGES, "labels": LABELS})
+    assert done["image"] == ["a.png"] and not torch.equal(done["pixel_values"], IMAGES)
+    with pytest.raises(ValueError, match="with one of label, labels, received label and labels"):
+        Mixup(num_classes=3)({"image": IMAGES, "label": LABELS, "labels": LABELS.clone()})
+
+
+@pytest.mark.parametrize("kind", ["tuple", "dict"])
+def test_collating_keeps_the_types_of_samples(kind):
+    tv_tensors = pytest.importorskip("torchvision.tv_tensors")
+    regions = torch.zeros(1, 8, 8, dtype=torch.uint8)
+    samples = [(tv_tensors.Image(image), int(label), tv_tensors.Mask(regions + index), "a.png")
+               for index, (image, label) in enumerate(zip(IMAGES, LABELS))]
+    names = "image", "label", "mask", "file"
+    if kind == "dict":
+        samples = [dict(zip(names, sample)) for sample in samples]
+    done = CutMix(num_classes=3).collate(samples)
+    image, targets, mask, files = done.values() if kind == "dict" else done
+    assert [type(part) for part in (image, targets, mask)] == [tv_tensors.Image, torch.Tensor, tv_tensors.Mask]
+    assert list(files) == ["a.png"] * 6 and mask.unique().numel() > 1
+    boxed = [(sample[0], sample[1], tv_tensors.BoundingBoxes(torch.zeros(1, 4), format="XYXY", canvas_size=(8, 8)))
+             for sample in ([tuple(each.values()) for each in samples] if kind == "dict" else samples)]
+    with pytest.raises(ValueError, match="received BoundingBoxes"):
+        CutMix(num_classes=3).collate(boxed)
+
+
 @pytest.mark.parametrize("other", [torch.zeros(6, 8, 8), torch.zeros(6, 1, 8, 8), torch.zeros(6, 3, 16, 16)])
 def test_what_may_lie_over_the_images_is_refused_and_not_left_unmixed(other):
     for batch in ((IMAGES, LABELS, other), {"image": IMAGES, "label": LABELS, "other": other}):
@@ -86,13 +139,17 @@ def test_a_data_loader_collates_dicts_and_triples(samples):
 
 @pytest.mark.parametrize("risk", [
     EmpiricalRisk(), VicinalRisk(CutMix()), SaliencyRisk(CutMix(), clean=0.5),
-    ManifoldRisk(ManifoldMixup(Mixup(), ["0"])),
-], ids=lambda risk: type(risk).__name__)
-def test_risks_take_dicts(risk):
+    ManifoldRisk(ManifoldMixup(Mixup(), ["0"])), DistillationRisk(TEACHER, mixer=CutMix(), kd=0.5),
+    CRDRisk(TEACHER, rows=ROWS, labels=LABELS, width=192, layer="1", teacher_layer="1", negatives=2),
+    GeneratedRisk(images="clean", mixer=Mixup()), GeneratedRisk(images="clean", mu="fixed"),
+    VicinalRisk(SMOTE()),
+], ids=repr)
+def test_risks_take_dicts_and_columns_of_labels(risk):
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 3))
-    losses = [risk(model, batch, generator=torch.Generator().manual_seed(0))
-              for batch in ({"pixel_values": IMAGES, "labels": LABELS}, (IMAGES, LABELS))]
-    assert torch.equal(*losses)
+    batches = [{"pixel_values": IMAGES, "labels": LABELS, "rows": ROWS}, Batch(IMAGES, LABELS, ROWS),
+               (IMAGES, LABELS[:, None], ROWS)]
+    losses = [deepcopy(risk)(model, batch, generator=torch.Generator().manual_seed(0)) for batch in batches]
+    assert torch.equal(*losses[:2]) and torch.equal(*losses[1:])
 
 
 @pytest.mark.parametrize("batch", [

@@ -1,23 +1,15 @@
 """Files that are there whole or not at all: what a disk refuses is told as that, whoever writes."""
 
 import errno
-import resource
 
 import numpy as np
 import pytest
 import torch
+from disk import largest_file
 
 from mixlab.files import write_atomically
 from mixlab.generator import ConditionalUNet, SampleGenerator
 from mixlab.models import Teacher, build
-
-
-@pytest.fixture
-def largest_file():
-    """From now on the system refuses to let a file of this process grow beyond so many bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def save_teacher(path):
@@ -42,13 +34,12 @@ def save_bytes(path):
 
 @pytest.mark.parametrize("size", [100, 4200, 9000, 50_000])
 @pytest.mark.parametrize("save", [save_bytes, save_arrays, save_tensors, save_teacher, save_generator])
-def test_a_full_disk_is_told_as_that_and_the_file_before_stays(tmp_path, largest_file, save, size):
+def test_a_full_disk_is_told_as_that_and_the_file_before_stays(tmp_path, save, size):
     path = tmp_path / "file"
     save(path)
     assert path.stat().st_size > size
     path.write_bytes(b"before")
-    largest_file(size)
-    with pytest.raises(OSError) as raised:
+    with largest_file(size), pytest.raises(OSError) as raised:
         save(path)
     assert raised.value.errno == errno.EFBIG
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {"file": b"before"}

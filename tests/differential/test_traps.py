@@ -256,6 +256,7 @@ def test_trap_15_integer_labels_of_any_dtype_floats_refused_and_alpha_zero_is_er
         _timm(images.clone(), torch.tensor(labels), num_classes=3)[1] for labels in ([0.2, 2.0, 1.9, 1.0], [0, 2, 1, 1])
     )
     assert torch.equal(of_floats, of_integers), "timm truncates floating-point labels"
+    torch.distributions.Distribution.set_default_validate_args(True)  # which torch.compile turns off for good
     with pytest.raises(Exception, match="(?i)concentration"):
         v2.MixUp(alpha=0.0, num_classes=3)
 

@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import os
 import random
-import resource
 import shutil
 import signal
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from disk import largest_file
 from torch import nn
 
 from mixlab.data import normalise
@@ -349,13 +349,8 @@ def test_a_full_disk_is_an_error_and_nothing_is_half_written(small, undisturbed,
 def test_a_file_that_may_not_grow_is_an_error_and_nothing_is_half_written(small, undisturbed, tmp_path, limit):
     assert len(undisturbed[MANIFEST]) < 1500 < min(len(undisturbed[name]) for name in undisturbed if name != MANIFEST)
     folder = tmp_path / "set"
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            small.write(folder)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with largest_file(limit), pytest.raises(OSError, match="File too large"):
+        small.write(folder)
     left = contents(folder) if folder.exists() else {}
     assert list(left) == ([] if limit == 100 else [MANIFEST])
     small.write(folder)

@@ -89,6 +89,52 @@ def test_weights_of_classes_move_with_the_risk():
     assert risk.state_dict()["loss.weight"].dtype == torch.float64
 
 
+class Doubled(nn.CrossEntropyLoss):
+    def forward(self, logits, targets):
+        return 2 * super().forward(logits, targets)
+
+
+def test_a_subclass_has_a_loss_of_its_own(model, batch):
+    expected = 2 * cross_entropy(model(batch[0]), one_hot(batch[1], 3).float())
+    assert torch.allclose(EmpiricalRisk(loss=Doubled())(model, batch), expected)
+
+
+def test_smoothing_means_one_thing_wherever_it_is_said_and_is_said_once(model, batch):
+    expected = cross_entropy(model(batch[0]), batch[1], WEIGHT, label_smoothing=0.1)
+    for risk in (EmpiricalRisk(0.1, loss=nn.CrossEntropyLoss(WEIGHT)),
+                 VicinalRisk(Identity(), 0.1, loss=SoftCrossEntropy(WEIGHT)),
+                 EmpiricalRisk(loss=nn.CrossEntropyLoss(WEIGHT, label_smoothing=0.1))):
+        assert torch.allclose(risk(model, batch), expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="label smoothing in one place"):
+        EmpiricalRisk(0.1, loss=nn.CrossEntropyLoss(label_smoothing=0.1))
+
+
+def test_a_class_to_be_ignored_is_refused_and_a_weight_of_0_does_it(model, batch):
+    with pytest.raises(ValueError, match="without an ignore_index.*weight 0"):
+        EmpiricalRisk(loss=nn.CrossEntropyLoss(ignore_index=1))
+    expected = cross_entropy(model(batch[0]), batch[1], ignore_index=1)
+    weight = torch.tensor([1.0, 0.0, 1.0])
+    assert torch.allclose(EmpiricalRisk(loss=nn.CrossEntropyLoss(weight))(model, batch), expected, rtol=1e-5)
+
+
+def test_one_logit_a_row_has_no_cross_entropy_and_no_uniform_part():
+    network, images, chances = nn.Sequential(nn.Flatten(), nn.Linear(16, 1)), torch.rand(4, 1, 4, 4), torch.rand(4, 1)
+    for loss in (None, nn.CrossEntropyLoss()):
+        with pytest.raises(ValueError, match="at least two logits a row.*BCEWithLogitsLoss"):
+            VicinalRisk(Mixup(), loss=loss)(network, (images, chances))
+    with pytest.raises(ValueError, match="at least two classes with label smoothing"):
+        VicinalRisk(Mixup(), 0.1, loss=nn.BCEWithLogitsLoss())(network, (images, chances))
+
+
+@pytest.mark.parametrize("make", [
+    lambda: EmpiricalRisk("a"), lambda: SoftCrossEntropy(label_smoothing="a"),
+    lambda: SoftCrossEntropy(torch.ones(1, 3)), lambda: SoftCrossEntropy(reduction="max"),
+])
+def test_settings_of_another_kind_are_refused(make):
+    with pytest.raises(ValueError, match="expected .* received"):
+        make()
+
+
 @pytest.mark.parametrize("loss", [nn.BCEWithLogitsLoss, "bce", 3])
 def test_what_is_no_loss_is_refused(loss):
     for risk in (EmpiricalRisk, lambda **options: VicinalRisk(Mixup(), **options)):
@@ -97,8 +143,10 @@ def test_what_is_no_loss_is_refused(loss):
 
 
 def test_a_loss_of_rows_is_refused(model, batch):
+    with pytest.raises(ValueError, match="reduction mean or sum, received 'none'"):
+        EmpiricalRisk(loss=nn.CrossEntropyLoss(reduction="none"))
     with pytest.raises(ValueError, match="expected one number from the loss.*received shape"):
-        EmpiricalRisk(loss=nn.CrossEntropyLoss(reduction="none"))(model, batch)
+        EmpiricalRisk(loss=nn.BCEWithLogitsLoss(reduction="none"))(model, batch)
 
 
 def test_a_weight_of_other_classes_is_refused(model, batch):

@@ -75,6 +75,28 @@ def test_another_rank_goes_on_with_a_stream_of_its_own(monkeypatch):
     assert torch.equal(again.draw(BATCH[0]).shares, drawn)
 
 
+def test_a_rank_that_is_known_only_later_goes_on_all_the_same(monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    mixer = Mixup()
+    mixer.draw(BATCH[0])
+    state, following = mixer.stream_state(), mixer.draw(BATCH[0]).shares
+    monkeypatch.delenv("RANK")
+    again = Mixup()
+    again.set_stream_state(state)
+    assert torch.equal(again.stream_state(), state)
+    monkeypatch.setenv("RANK", "1")  # as a process group does that is started after the state was loaded
+    assert torch.equal(again.draw(BATCH[0]).shares, following)
+
+
+def test_the_tools_for_distributed_checkpoints_carry_it():
+    from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_model_state_dict
+
+    first, again = (nn.ModuleDict({"risk": VicinalRisk(Mixup()), "net": nn.Linear(1, 1)}) for _ in range(2))
+    losses(first["risk"], 2)
+    set_model_state_dict(again, get_model_state_dict(first))
+    assert losses(again["risk"], 2) == losses(first["risk"], 2)
+
+
 def test_the_stream_is_no_part_of_a_pickle():
     mixer = Mixup()
     first = mixer.draw(BATCH[0]).shares

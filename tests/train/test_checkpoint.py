@@ -5,12 +5,12 @@ import errno
 import io
 import os
 import random
-import resource
 import sys
 import warnings
 
 import pytest
 import torch
+from disk import largest_file
 
 from mixlab.cli import main
 from mixlab.train import Checkpoints
@@ -24,14 +24,6 @@ def full_disk(monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     return lambda: monkeypatch.setattr(os, "fsync", refuse)
-
-
-@pytest.fixture
-def largest_file():
-    """From now on the system refuses to let a file of this process grow beyond so many bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def state(value):
@@ -55,27 +47,25 @@ def large(value):
 
 
 @pytest.mark.parametrize("size", [1, 1000, 5000, 9000, 70_000, 200_000, 310_000])
-def test_a_disk_that_is_full_in_the_middle_of_a_state_leaves_the_states_before(tmp_path, largest_file, size):
+def test_a_disk_that_is_full_in_the_middle_of_a_state_leaves_the_states_before(tmp_path, size):
     """Wherever it refuses: within a tensor, or in the directory behind them."""
     store = Checkpoints(tmp_path, {"seed": 0})
     store.save(large(1.0))
     store.save(large(2.0))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert len(before["last.ckpt"]) > size
-    largest_file(size)
-    with pytest.raises(OSError) as raised:
+    with largest_file(size), pytest.raises(OSError) as raised:
         store.save(large(3.0))
     assert raised.value.errno == errno.EFBIG
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_disk_that_is_full_ends_the_command_in_one_line(tmp_path, largest_file, monkeypatch, capsys):
+def test_a_disk_that_is_full_ends_the_command_in_one_line(tmp_path, monkeypatch, capsys):
     command = ["mixlab", "train", "--data", "digits", "--model", "preact-resnet18", "--width", "2", "--recipe", "demo",
                "--epochs", "1", "--limit", "128", "--device", "cpu", "--precision", "32-true", "--out",
                str(tmp_path / "run")]
     monkeypatch.setattr(sys, "argv", command)
-    largest_file(5000)
-    with pytest.raises(SystemExit) as end:
+    with largest_file(5000), pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 2
     assert capsys.readouterr().err.splitlines() == ["mixlab: [Errno 27] File too large"]
